@@ -1,0 +1,1 @@
+"""Follows one subject in the news: many sources in, every story once, one feed out."""

@@ -1,0 +1,400 @@
+"""The words of the domain: immutable values that flow from a source to the published feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+# All datetimes are aware and in UTC. All values are picklable: a Task and a Visit may cross to another process.
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A feed that is read, as the operator lists it."""
+
+    url: str  # as configured; also the source's key everywhere
+    name: str
+    language: str | None = None  # BCP 47; None: the feed's own, else detected
+    scope: str = "general"  # how much is to be expected of it: a name from the topic pack's [scopes]
+    priority: int = 5  # 1..9, 9 leads a story
+    interval: timedelta | None = None  # fixed by the operator; None: adapts
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may hold secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server gave to ask "has it changed?" with: raw header strings, never parsed (RFC 9110, 8.8)."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier visits to a source left behind, as far as the next visit needs it."""
+
+    validators: Validators = Validators()
+    body: bytes | None = None  # digest of the last document; None: never read
+    head: bytes | None = None  # digest of the last document's part outside its entries
+    entries: frozenset[bytes] = frozenset()  # fingerprints of entries already parsed
+    boilerplate: frozenset[int] = frozenset()  # hashes of sentences that many items of this source share
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One source to be visited, with all that the visit needs; no store is asked on the way."""
+
+    source: Source
+    known: Known = Known()
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosure:
+    url: str
+    type: str | None  # media type
+    length: int | None  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a source, cleaned: text fields are plain text, NFC, without control characters or markup."""
+
+    source: str  # the source's url
+    id: str  # unique within the source: the entry's own id, else its link, else a digest of its text
+    link: str | None  # as the source gave it, made absolute; http or https only
+    title: str  # "" where there is none; at most 500 characters
+    summary: str  # "" where there is none; at most 5,000 characters
+    body: str = ""  # full text where the feed carries more than the summary; at most 20,000 characters
+    published: datetime | None = None  # as the source claims; None: absent or unreadable
+    updated: datetime | None = None
+    language: str | None = None  # BCP 47; configured, declared by entry or feed, else detected; None: unsure
+    authors: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    enclosures: tuple[Enclosure, ...] = ()
+    publisher: str | None = None  # the outlet that an entry of a search or planet feed names as its origin
+    fingerprint: bytes = b""  # of the raw entry, so that an edit is seen
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHead:
+    """What a document says about itself, outside its entries."""
+
+    format: str  # "rss20", "atom10", "json11", "cdf", ... (feedparser's `version` names)
+    title: str = ""
+    link: str | None = None  # the site
+    language: str | None = None  # BCP 47, as declared
+    hub: str | None = None  # WebSub hub (rel=hub)
+    self_link: str | None = None  # rel=self
+    ttl: timedelta | None = None  # RSS ttl or sy:updatePeriod/updateFrequency
+    skip_hours: frozenset[int] = frozenset()  # 0..23, UTC
+    skip_days: frozenset[int] = frozenset()  # 0 Monday .. 6 Sunday, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A feed document, read as far as it is new."""
+
+    head: FeedHead
+    items: tuple[Item, ...]  # only entries whose fingerprint was not known, in document order
+    entries: frozenset[bytes]  # fingerprints of all entries now in the document
+    head_digest: bytes
+    problems: tuple[str, ...] = ()  # what was lost or mended, one sentence each
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One piece of evidence for or against an item's belonging to the subject."""
+
+    field: str  # "title", "summary", "body", "categories", "source", "curator", "meaning"
+    concept: str  # the pack's name for what was found
+    text: str  # the matched text, as it stands in the item
+    weight: float  # contribution to the score; negative: against
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.text}" if self.text else f"{self.field}: {self.concept}"
+
+
+class Decision(StrEnum):
+    KEPT = "kept"
+    UNDECIDED = "undecided"  # below the threshold, but near it: for review, not published
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    decision: Decision
+    score: float  # 0..1
+    reasons: tuple[Reason, ...]  # strongest first
+    rules: str  # digest of the pack and settings that gave it
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    item: Item
+    verdict: Verdict
+
+
+class FailureKind(StrEnum):
+    """Why a visit failed; decides how soon to try again."""
+
+    HARD = "hard"  # gone, forbidden, not a feed: unlikely to mend soon
+    SOFT = "soft"  # server fault, broken document
+    TEMPORARY = "temporary"  # no network, time-out, throttled
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The document was read and is not the one known."""
+
+    head: FeedHead
+    judged: tuple[Judged, ...]  # of new and edited entries only
+    entries: frozenset[bytes]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """Nothing to do: the server said so (304), or the same bytes came again."""
+
+    by: str  # "304" or "same bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    kind: FailureKind
+    message: str  # one sentence for a person: what happened, to what
+    status: int | None = None  # HTTP status, where an answer came
+
+
+Outcome = Changed | Unchanged | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What an answer's headers ask of the next visit."""
+
+    fresh_for: timedelta | None = None  # Cache-Control max-age less Age, or Expires (RFC 9111, 4.2)
+    retry_after: timedelta | None = None  # RFC 9110, 10.2.3; from 429, 503 and redirects
+    hub: str | None = None  # Link rel=hub
+    self_link: str | None = None  # Link rel=self
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document, whole and decoded from its content coding."""
+
+    url: str  # after redirects
+    data: bytes
+    content_type: str | None  # raw header
+    validators: Validators
+    freshness: Freshness = Freshness()
+    moved_to: str | None = None
+    received: int = 0  # bytes over the wire
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    validators: Validators  # those sent, renewed by what the 304 carried
+    freshness: Freshness = Freshness()
+    moved_to: str | None = None
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No document came; `failed` says why."""
+
+    failed: Failed
+    freshness: Freshness = Freshness()
+    moved_to: str | None = None
+    received: int = 0
+
+
+Answer = Fetched | NotModified | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What came of one task."""
+
+    source: Source
+    started: datetime
+    finished: datetime
+    outcome: Outcome
+    validators: Validators = Validators()  # to be sent next time, also after a failure
+    body: bytes | None = None  # digest of the document; None: nothing was read
+    head: bytes | None = None
+    freshness: Freshness = Freshness()
+    moved_to: str | None = None  # where permanent redirects (301, 308) led, if they did
+    received: int = 0  # bytes over the wire
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What is remembered of a source to decide when to visit it next."""
+
+    interval: timedelta | None = None  # None: never visited
+    failures: int = 0  # in a row
+    failing_since: datetime | None = None
+    last_visit: datetime | None = None
+    last_success: datetime | None = None
+    last_new: datetime | None = None  # when it last brought an entry not seen before
+    moved_to: str | None = None  # where it has been redirected permanently, not yet adopted
+    moved_since: datetime | None = None
+    moved_count: int = 0
+    last_unconditional: datetime | None = None
+    distrust: bool = False  # ask once without validators: the server's "not modified" looks stale
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When a source is next due, and why."""
+
+    due: datetime
+    rhythm: Rhythm
+    why: str  # for a person, e.g. "asked for by the server (max-age)"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why an item stands in its story."""
+
+    kind: str  # "founds", "same entry", "same link", "same text", "same title", "same events", "seed", "curator"
+    other: str  # title of the member it was matched with; "" where it founds the story
+    strength: float  # 0..1
+    details: tuple[str, ...] = ()  # for a person: what both sides share
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """An item as the store remembers it."""
+
+    key: int  # the store's own number for the item
+    item: Item
+    verdict: Verdict
+    first_seen: datetime
+    story: str | None = None  # id of the story it stands in; None: not kept
+    evidence: Evidence | None = None
+    ruling: str | None = None  # "keep" or "drop": the curator's word on it
+    seed: bool = False  # a seed story's own text
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStory:
+    """A story as the store remembers it: what folding decides on, and what a published Story is made from."""
+
+    id: str  # urn:uuid:...
+    seed: bool
+    told: datetime | None  # when first published; None: not published (all its items too old)
+    updated: datetime  # when the lead's text last changed
+    lead: int | None  # key of the member that stands for it; None: a seed's own text does
+    members: tuple[StoredItem, ...]  # in order of appearance; a seed's own text first
+
+
+@dataclass(frozen=True, slots=True)
+class Founds:
+    """The item tells a story not told before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joins:
+    """The item tells a story already told."""
+
+    story: str
+    evidence: Evidence
+    merges: tuple[tuple[str, Evidence], ...] = ()  # further stories that this item shows to be the same one
+
+
+Placement = Founds | Joins
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A story already told before the project began."""
+
+    id: str  # "S1"
+    title: str
+    summary: str = ""
+    link: str | None = None
+    published: datetime | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One telling of a story, as published."""
+
+    key: int
+    url: str | None
+    title: str
+    summary: str
+    source: str  # name of the outlet: the source's, or the publisher that the entry names
+    source_url: str  # the feed it came from
+    site: str | None  # the outlet's site
+    language: str | None
+    published: datetime  # the claimed date, else when first seen
+    updated: datetime | None
+    authors: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    enclosures: tuple[Enclosure, ...] = ()
+    evidence: Evidence | None = None
+    lead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One story, however many outlets told it; the lead's text stands for it."""
+
+    id: str  # urn:uuid:..., never changes
+    seed: bool
+    title: str
+    summary: str
+    link: str | None
+    language: str | None
+    published: datetime  # the lead's own date
+    told: datetime  # when it was first published here; decides the order
+    updated: datetime  # when the lead's text last changed
+    score: float
+    reasons: tuple[str, ...]
+    members: tuple[Member, ...]  # the lead first, then in order of appearance; empty for a seed without a page
+
+    @property
+    def lead(self) -> Member | None:
+        return self.members[0] if self.members and self.members[0].lead else None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """How a source has been doing."""
+
+    source: Source
+    enabled: bool
+    last_visit: datetime | None = None
+    last_success: datetime | None = None
+    last_new: datetime | None = None  # when it last brought something new
+    next_due: datetime | None = None
+    interval: timedelta | None = None
+    why: str = ""  # why the next visit is when it is
+    failures: int = 0  # in a row
+    problem: str = ""  # the last failure or warning, in words; "" when well
+    title: str = ""  # what the feed calls itself
+    site: str | None = None
+    seen: int = 0  # items
+    kept: int = 0
+    moved_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """All that is published at one time; every output is a rendering of it."""
+
+    title: str
+    link: str  # public address of the published folder, ending in "/"
+    description: str
+    language: str
+    stories: tuple[Story, ...]  # newest told first
+    sources: tuple[Source, ...]
+    updated: datetime  # when anything in it last changed; never "now"
+    excerpt_characters: int = 500
+    hub: str = ""

@@ -1,0 +1,197 @@
+"""What the flow needs from outside, and nothing more: Fetch, Store, Engine, Isolate, Publisher, Clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from aggregator.model import (
+    Answer,
+    Evidence,
+    Judged,
+    Plan,
+    Rhythm,
+    Seed,
+    Source,
+    SourceHealth,
+    StoredItem,
+    StoredStory,
+    Task,
+    Visit,
+)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        ...
+
+
+class Fetch(Protocol):
+    def __call__(self, task: Task) -> Answer:
+        """Ask the source's server once; never raises for what a server or a network does."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs work over many inputs."""
+
+    def map(self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]) -> Iterator[R]:
+        """Results in the order of completion.
+
+        Inputs of one lane (a registrable domain) run a few at a time and spaced, as the engine was told; a slow
+        lane holds up no other. `work` must not raise. Closing the iterator lets running work end, starts no more.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Isolate(Protocol):
+    """Calls a function where it can do no harm."""
+
+    def __call__(self, function: Callable[..., R], *arguments: Any) -> R:
+        """The function's result; FeedError if it took too long, too much memory, or died."""
+        ...
+
+
+class Publisher(Protocol):
+    def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Put files (path below the folder → content) where readers find them, each whole; the names that changed.
+
+        A file whose bytes are the same is not touched. Raises PublishError; files not yet replaced stay as they were.
+        """
+        ...
+
+
+class Work(Protocol):
+    """One transaction: all of it happens, or none."""
+
+    def find(self, source: str, id: str) -> StoredItem | None: ...
+
+    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+        """Stories with a member that shares a key and was first seen or dated since then; seeds at any age."""
+        ...
+
+    def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
+        """Store an item not seen before, outside any story; its key."""
+        ...
+
+    def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
+        """Replace a stored item's text and verdict; first_seen, story and ruling stay."""
+        ...
+
+    def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
+        """Put an item in a story, or in none."""
+        ...
+
+    def found(self, story: str, now: datetime) -> None:
+        """Begin a story, not yet told."""
+        ...
+
+    def story(self, id: str) -> StoredStory | None:
+        """The story, also by the id of one that was merged into it; None: unknown."""
+        ...
+
+    def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
+        """Set when a story was first published (None: withdrawn), who leads it, and when the lead's text changed."""
+        ...
+
+    def merge(self, story: str, into: str) -> None:
+        """Move all members; the old id stays valid as a name of the other story."""
+        ...
+
+    def rule(self, key: int, ruling: str | None) -> None:
+        """Keep the curator's word on an item: "keep", "drop", or None to take it back."""
+        ...
+
+    def part(self, key: int, story: str) -> None:
+        """Remember that the curator took this item out of that story for good."""
+        ...
+
+    def parted(self, key: int) -> frozenset[str]:
+        """The stories that the curator took this item out of."""
+        ...
+
+    def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
+        """End a visit: state of the source, release of its lease.
+
+        `sentences`: hash of a sentence → how many of the visit's new items hold it, added to the source's counts.
+        """
+        ...
+
+
+class Store(Protocol):
+    """Remembers sources, items, stories and decisions."""
+
+    def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
+        """Make the list of sources match the configuration.
+
+        A new one is due at once. One no longer listed is visited no more; its items and its state stay, and are
+        there when it returns.
+        """
+        ...
+
+    def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
+        """Make the seed stories match (story id, seed, keys); publish: they are told, before all others."""
+        ...
+
+    def claim(self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False) -> tuple[Task, ...]:
+        """Take what is due, longest due first, so that no other process takes it until the lease ends.
+
+        `everything`: all that are enabled and not leased, but for those held by a server's Retry-After.
+        """
+        ...
+
+    def release(self, tasks: Iterable[Task]) -> None:
+        """Give back claimed tasks that were not visited; they are due as before."""
+        ...
+
+    def rhythm(self, source: str) -> Rhythm:
+        """The source's Rhythm; a fresh one if it was never visited."""
+        ...
+
+    def next_due(self) -> datetime | None: ...
+
+    def begin(self) -> AbstractContextManager[Work]:
+        """One transaction, committed at the end of the block, undone by an exception."""
+        ...
+
+    def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
+        """Told stories, newest told first (ties: the newest member first, then by id); limit None: all."""
+        ...
+
+    def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
+        """The items with this link or id, in any source."""
+        ...
+
+    def item(self, key: int) -> StoredItem | None: ...
+
+    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
+        """Items near the threshold without a ruling, nearest first."""
+        ...
+
+    def retained(self) -> Iterator[StoredItem]:
+        """Every item whose text is still kept, for judging anew; seeds left out."""
+        ...
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        """All listed sources, in the order of the configuration."""
+        ...
+
+    def get(self, name: str) -> str | None:
+        """A remembered setting, such as the rules' digest of the last run."""
+        ...
+
+    def put(self, name: str, value: str) -> None: ...
+
+    def backup(self, path: str) -> None:
+        """A consistent copy while running."""
+        ...
+
+    def close(self) -> None: ...
