@@ -1,0 +1,111 @@
+# make run    sets everything up on a fresh machine and starts the program
+# make test   sets everything up and runs every check and test
+# Nothing is installed outside this folder, but for the browser, fonts and feed readers that `make test` asks
+# Debian's package manager for where it may.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?=
+CONFIG ?= config.toml
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+export PYTHONUTF8 := 1
+
+.PHONY: help
+help:
+	@echo "make run      set up and start: reads the sources, publishes, serves (Ctrl-C stops)"
+	@echo "make test     set up and run every check and test"
+	@echo "make bench    print the benchmarks' tables"
+	@echo "make format   bring the code into its form"
+	@echo "make lock     choose the newest allowed version of every dependency"
+	@echo "make clean    remove what make, the tests and the caches left; keeps feeds/"
+
+# --- set up ---
+
+# The first Python on the path that is new enough; PYTHON=... chooses another.
+$(BIN)/python:
+	@for candidate in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if [ -n "$$candidate" ] && "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$${python:-}" ]; then \
+	  echo "Python 3.11 or newer is needed; here is $$(python3 --version 2>/dev/null || echo none). Install one, or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version) ..."; \
+	"$$python" -m venv $(VENV)
+
+# Every package is pinned with its digest; the project itself is installed in place.
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what the program needs ..."
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "Installing what the tests need ..."
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# --- use ---
+
+.PHONY: run
+run: $(VENV)/.run
+	@exec $(BIN)/aggregator run --config $(CONFIG)
+
+# --- check ---
+
+.PHONY: test lint pytest tools
+test: lint pytest wheel-test
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+pytest: $(VENV)/.dev tools
+	@$(BIN)/pytest
+
+tools:
+	@tests/install-tools
+
+# What is shipped is tried, not the checkout: an environment that holds the wheel and what it declares, and nothing else.
+.PHONY: wheel wheel-test
+wheel: $(VENV)/.dev
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . > build.log 2>&1 || { cat build.log; exit 1; }
+	@rm -f build.log
+
+wheel-test: wheel
+	@rm -rf build/wheel && mkdir -p build
+	@$(BIN)/python -m venv build/wheel
+	@build/wheel/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --requirement requirements.lock
+	@build/wheel/bin/python -m pip --quiet --disable-pip-version-check --no-input install --no-deps dist/*.whl
+	@build/wheel/bin/python -m pip --disable-pip-version-check check
+	@cd build && wheel/bin/aggregator --help > /dev/null && rm -rf new && wheel/bin/aggregator init new && wheel/bin/aggregator check --config new/config.toml
+	@echo "The wheel holds all it needs."
+
+.PHONY: bench
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks
+
+# --- care ---
+
+.PHONY: format lock clean
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# One resolution for every platform and every supported Python; run by hand, and the result committed.
+lock: $(VENV)/.dev
+	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
+	  --group build pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
+	  --group build --group dev --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+clean:
+	@rm -rf $(VENV) build dist build.log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info tests/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
