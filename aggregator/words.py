@@ -1,0 +1,343 @@
+"""Makes texts comparable and finds terms in them, script by script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+
+import ahocorasick_rs
+
+# --- one form for all spellings ---------------------------------------------------------------------------------
+
+_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\ufe58\ufe63\uff0d\u058a\u05be\u301c\uff5e"
+_APOSTROPHES = "\u2018\u2019\u201a\u201b\u2032\u02b9\u02bb\u02bc\u02bd\u02c8\u055a\u05f3\u0060\u00b4"
+_QUOTES = (
+    "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u2039\u203a\u300c\u300d\u300e\u300f\u3010\u3011\u300a\u300b\u3008\u3009"
+)
+_PLAIN = {
+    **dict.fromkeys(map(ord, _DASHES), "-"),
+    **dict.fromkeys(map(ord, _APOSTROPHES), "'"),
+    **dict.fromkeys(map(ord, _QUOTES), '"'),
+    # Latin letters that Unicode does not take apart, Arabic letters that are written for one another
+    **{ord(a): b for a, b in zip("łøđıŧħðþæœ", ["l", "o", "d", "i", "t", "h", "d", "th", "ae", "oe"], strict=True)},
+    **{ord(a): b for a, b in zip("ىةیکھ", "يهيكه", strict=True)},
+    0x0640: "",  # tatweel only stretches an Arabic word
+}
+# Marks that are written or left out at will: accents, Arabic and Hebrew vowels. Kana voicing and Thai vowels are not.
+_MARKS = re.compile("[\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u0591-\u05bd\u05bf-\u05c7]")
+_KEPT_MARKED = frozenset("й")  # a letter of its own: "и" is another
+
+
+@cache
+def _han() -> dict[int, str]:
+    """Traditional and Japanese Han characters → simplified ones (the file names its source and licence)."""
+    lines = files("aggregator").joinpath("han.txt").read_text("utf-8").splitlines()
+    return {ord(pair[0]): pair[1] for line in lines if not line.startswith("#") for pair in line.split()}
+
+
+class _Fold(dict[int, str]):
+    """Code point → what it is compared as; worked out at the first meeting, so that later ones cost a lookup."""
+
+    def __missing__(self, code: int) -> str:
+        folded = self[code] = self._work_out(code)
+        return folded
+
+    @staticmethod
+    def _work_out(code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        if code in _PLAIN:
+            return _PLAIN[code]
+        if category in ("Zs", "Zl", "Zp") or character in "\t\n\v\f\r\x85":
+            return " "
+        if category in ("Cf", "Cc", "Cs") or 0xFE00 <= code <= 0xFE0F:  # invisible: joiners, bidi, variation selectors
+            return ""
+        if code in (han := _han()):
+            return han[code]
+        if character in _KEPT_MARKED or 0xAC00 <= code <= 0xD7A3:
+            return character
+        bare = _MARKS.sub("", unicodedata.normalize("NFD", character))
+        return "".join(_PLAIN.get(ord(c), c) for c in unicodedata.normalize("NFC", bare))
+
+
+_FOLD = _Fold()
+
+
+def comparable(text: str) -> str:
+    """The text in the one form that texts are compared in; comparable(comparable(t)) == comparable(t).
+
+    Unicode's NFKC and full case folding (so width and ligatures go), Latin, Greek and Cyrillic accents and Arabic
+    vowels off (й stays), every dash "-", every apostrophe "'", every quotation mark '"', every white space " ",
+    traditional Chinese and Japanese characters as simplified Chinese, invisible characters out. Letters of different
+    scripts stay different, hiragana and katakana too. Runs of spaces are kept.
+    """
+    if text.isascii():
+        return text.lower().translate(_FOLD)
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLD)
+    composed = unicodedata.normalize("NFKC", folded)
+    return folded if composed == folded else composed.translate(_FOLD)
+
+
+# --- sentences --------------------------------------------------------------------------------------------------
+
+_SENTENCE_END = re.compile(
+    r"""[\n\r\u2028\u2029]+ | [。!?！？｡؟।]+["'”’」』)）]*
+    | (?<=[^\s.]{2})[.…]+["'”’»)]*(?=\s) | \s[|•·■▶◀※]\s | (?<=\S)\s*\[…\]""",
+    re.VERBOSE,
+)
+_TITLES = re.compile(
+    r"(?:^|\W)(?:mr|mrs|ms|dr|prof|gen|col|lt|sgt|capt|rev|sen|rep|gov|st|no|vs|jan|feb|aug|sept?|oct|nov|dec)$", re.I
+)
+
+
+def sentences(text: str) -> tuple[str, ...]:
+    """The text's sentences, in order, without the space around them; initials ("N. Korea") and titles end none."""
+    found, start = [], 0
+    for end in _SENTENCE_END.finditer(text):
+        if end[0].startswith(".") and _TITLES.search(text[start : end.start()]):
+            continue
+        found.append(text[start : end.end()].strip())
+        start = end.end()
+    found.append(text[start:].strip())
+    return tuple(sentence for sentence in found if sentence)
+
+
+def sentence_hash(sentence: str) -> int:
+    """63 bits that are the same for the same letters and digits, whatever the spacing, case or punctuation; stable."""
+    letters = "".join(c for c in comparable(sentence) if c.isalnum())
+    return int.from_bytes(blake2b(letters.encode("utf-8", "replace"), digest_size=8).digest(), "big") >> 1
+
+
+# --- terms ------------------------------------------------------------------------------------------------------
+
+_SPACED = "spaced"  # alphabets that put spaces between words
+_ARABIC = "arabic"
+_HANGUL = "hangul"
+_RUNNING = "running"  # Han, kana, Thai, Lao, Khmer, Burmese: no spaces
+_OTHER = "other"  # punctuation, space
+
+_RANGES = (
+    (0x0600, 0x06FF, _ARABIC),
+    (0x0750, 0x077F, _ARABIC),
+    (0x0E00, 0x0EFF, _RUNNING),
+    (0x1000, 0x109F, _RUNNING),
+    (0x1100, 0x11FF, _HANGUL),
+    (0x1780, 0x17FF, _RUNNING),
+    (0x3005, 0x3007, _RUNNING),
+    (0x3041, 0x30FF, _RUNNING),
+    (0x3130, 0x318F, _HANGUL),
+    (0x31F0, 0x31FF, _RUNNING),
+    (0x3400, 0x9FFF, _RUNNING),
+    (0xA960, 0xA97F, _HANGUL),
+    (0xAC00, 0xD7FF, _HANGUL),
+    (0x20000, 0x3FFFF, _RUNNING),
+)
+
+
+@cache
+def _script(character: str) -> str:
+    code = ord(character)
+    for first, last, script in _RANGES:
+        if first <= code <= last:
+            return script if character.isalnum() or unicodedata.category(character).startswith("M") else _OTHER
+    return _SPACED if character.isalnum() or unicodedata.category(character).startswith("M") else _OTHER
+
+
+# What may follow a Korean noun and leave it the noun it is: plural, respect, then case and topic particles, the copula.
+_PARTICLES = re.compile(
+    r"(?:들|씨|님|측|군|양)?(?:이라[고는며면]?|라[고는며면]|이었?[다던]|였[다던]|입니다|이며|이자|인|"
+    r"에게서?|에서[도는의]?|에[게도는의]?|께서?|한테서?|으로[서써]?[도는의]?|로[서써]?[도는의]?|까지[도]?|부터|마저|조차|처럼|보다|만[의은을이]?|"
+    r"이나|나|이랑|랑|하고|와[의는]?|과[의는]?|[이가은는을를의도]|라며|이라며|이란|란)?$"
+)
+# Arabic writes "and", "in", "for", "the" as part of the next word.
+_PROCLITICS = re.compile(r"(?:و|ف)?(?:ب|ك|ل)?(?:ال|ل)?$")
+_LETTERS = {
+    _SPACED: r"[^\W_]*",
+    _ARABIC: r"[^\W_]*",
+    _HANGUL: "[\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]*",
+    _RUNNING: "",
+}
+_JOINERS = "-\u30fb\u00b7\u2027\u2219/"  # within a phrase as good as a space
+_INITIAL = re.compile(
+    r"\.(?<![^\W_][^\W_]\.)(?<=[^\W_]\.)(?=[^\W\d_]| )"
+)  # the point of "N. Korea"; "\." first is fast
+_SPACES = re.compile(" {2,}")
+_CLUSTER = re.compile(
+    r".(?:[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u1160-\u11ff"
+    r"\u1ab0-\u1aff\u1dc0-\u1dff\u200b-\u200f\u202a-\u202e\u2060-\u2064\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\uff9e\uff9f]*)",
+    re.DOTALL,
+)
+
+
+def _loosen(text: str) -> str:
+    """A comparable text with hyphens, middle dots, slashes and the points of initials as spaces; as long as before."""
+    for joiner in _JOINERS:
+        text = text.replace(joiner, " ")
+    return _INITIAL.sub(" ", text) if "." in text else text
+
+
+def _spread(text: str) -> str:
+    """The same with no double spaces: the form that terms are looked for in."""
+    loose = _loosen(text)
+    return _SPACES.sub(" ", loose) if "  " in loose else loose
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A term that was found."""
+
+    name: str  # what the term stands for
+    text: str  # as it stands in the text
+    start: int  # index in the text
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """One way to write a term: a fixed head that the automaton looks for, and what must follow."""
+
+    name: str | None  # None: a mask
+    tail: re.Pattern[str] | None  # what stands after the head, where the term has a "*"
+    open_start: bool
+    open_end: bool
+
+
+class Matcher:
+    """Finds many terms at once, each as its script asks.
+
+    `terms`: name → terms. A term is a word or a phrase in any spelling; upper case, accents and width do not matter,
+    and a space in it stands for a space, a hyphen, a middle dot or (in scripts without spaces) nothing.
+
+    - Alphabets: whole words. "defect*" takes any ending, "*flüchtling" any beginning, "nordkoreanisch* Flüchtling"
+      any inner ending. Arabic words may carry the article and one-letter prepositions.
+    - Hangul: from the start of a word, and only particles may follow; "탈북*" takes any ending, "*탈북" any beginning.
+    - Han, kana, Thai, Lao, Khmer, Burmese: anywhere.
+
+    `masks`: longer phrases, same syntax, that use up what they cover: a term inside one of them is not found.
+    """
+
+    def __init__(self, terms: Mapping[str, Iterable[str]], masks: Iterable[str] = ()) -> None:
+        self._terms = {name: tuple(spellings) for name, spellings in terms.items()}
+        self._masks = tuple(masks)
+        heads: dict[str, list[_Pattern]] = {}
+        for name, spellings in self._terms.items():
+            for term in spellings:
+                _add(heads, name, term)
+        for term in self._masks:
+            _add(heads, None, term)
+        self._patterns = tuple(tuple(dict.fromkeys(patterns)) for patterns in heads.values())
+        self._automaton = ahocorasick_rs.AhoCorasick(list(heads))
+
+    def __reduce__(self) -> tuple[type[Matcher], tuple[dict[str, tuple[str, ...]], tuple[str, ...]]]:
+        return Matcher, (self._terms, self._masks)
+
+    def find(self, text: str) -> list[Match]:
+        """All terms in a text as it came, in order; of one name's overlapping finds only the longest."""
+        if not self._patterns or not self._automaton.find_matches_as_indexes(spread := _spread(comparable(text))):
+            return []
+        spread, origin = _aligned(text)
+        found: list[tuple[int, int, str | None]] = []
+        for index, start, end in self._automaton.find_matches_as_indexes(spread, overlapping=True):
+            for pattern in self._patterns[index]:
+                if (whole := _fits(pattern, spread, start, end)) is not None:
+                    found.append((start, whole, pattern.name))
+        return [
+            Match(name, text[origin[start][0] : origin[end - 1][1]], origin[start][0], origin[end - 1][1])
+            for start, end, name in _longest(found)
+        ]
+
+
+def _add(heads: dict[str, list[_Pattern]], name: str | None, term: str) -> None:
+    """File a term under its heads, one for each way to write it."""
+    plain = _spread(comparable(term)).strip()
+    core = plain.strip("*").strip()
+    if not core:
+        return
+    for spelling in _spellings(core, comparable(term)):
+        head, star, rest = spelling.partition("*")
+        letters = _LETTERS.get(_script(head.rstrip()[-1]), "")
+        tail = None
+        if star:
+            middle = "".join(letters if part == "*" else re.escape(part) for part in re.split(r"(\*)", star + rest))
+            tail = re.compile(middle + (letters if plain.endswith("*") else ""))
+        elif plain.endswith("*"):
+            tail = re.compile(letters)
+        pattern = _Pattern(name, tail, plain.startswith("*"), plain.endswith("*"))
+        heads.setdefault(head, []).append(pattern)
+
+
+def _spellings(core: str, term: str) -> set[str]:
+    """A phrase with its spaces; without them where the script needs none or where they were hyphens (Dong-hyuk)."""
+    ways = {core}
+    if " " in core and _script(core[0]) in (_HANGUL, _RUNNING):
+        ways.add(core.replace(" ", ""))
+    if "-" in term.strip("*- "):
+        ways.add(_spread(term.replace("-", "")).strip("* "))
+    return ways
+
+
+def _fits(pattern: _Pattern, text: str, start: int, end: int) -> int | None:
+    """Where the term ends, if it stands at `start` as its script asks."""
+    if not pattern.open_start and not _starts(text, start):
+        return None
+    if pattern.tail is not None:
+        if (tail := pattern.tail.match(text, end)) is None:
+            return None
+        end = tail.end()
+    return end if pattern.open_end or _ends(text, end) else None
+
+
+def _starts(text: str, start: int) -> bool:
+    """Whether a word may begin here."""
+    script = _script(text[start])
+    if start == 0 or script in (_RUNNING, _OTHER) or _script(text[start - 1]) != script:
+        return True
+    if script != _ARABIC:
+        return False
+    word = start
+    while word > 0 and _script(text[word - 1]) == _ARABIC:
+        word -= 1
+    return _PROCLITICS.fullmatch(text[word:start]) is not None
+
+
+def _ends(text: str, end: int) -> bool:
+    """Whether a word may end here."""
+    script = _script(text[end - 1])
+    if end == len(text) or script in (_RUNNING, _OTHER) or _script(text[end]) != script:
+        return True
+    if script != _HANGUL:
+        return False
+    word = end
+    while word < len(text) and _script(text[word]) == _HANGUL:
+        word += 1
+    return _PARTICLES.fullmatch(text[end:word]) is not None
+
+
+def _longest(found: list[tuple[int, int, str | None]]) -> list[tuple[int, int, str]]:
+    """Finds outside all masks, and not inside a longer find of the same name; in order."""
+    masks = [(start, end) for start, end, name in found if name is None]
+    kept: list[tuple[int, int, str]] = []
+    for start, end, name in sorted(set(found), key=lambda find: (find[0], -find[1])):
+        if name is None or any(a <= start and end <= b for a, b in masks):
+            continue
+        if not any(other == name and a <= start and end <= b for a, b, other in kept):
+            kept.append((start, end, name))
+    return kept
+
+
+def _aligned(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text in the form that terms are looked for in, and for each character the span it comes from."""
+    characters: list[str] = []
+    origin: list[tuple[int, int]] = []
+    for cluster in _CLUSTER.finditer(text):
+        folded = comparable(cluster[0])
+        characters.append(folded)
+        origin.extend([cluster.span()] * len(folded))
+    whole = _loosen("".join(characters))
+    kept = [i for i, character in enumerate(whole) if character != " " or i == 0 or whole[i - 1] != " "]
+    return "".join(whole[i] for i in kept), [origin[i] for i in kept]
