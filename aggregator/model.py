@@ -39,6 +39,8 @@ class Known:
     head: bytes | None = None  # digest of the last document's part outside its entries
     entries: frozenset[bytes] = frozenset()  # fingerprints of entries already parsed
     boilerplate: frozenset[int] = frozenset()  # hashes of sentences that many items of this source share
+    address: str | None = None  # where the source has moved to for good (pace.adopted); None: its own url
+    distrust: bool = False  # ask without the validators this once, see Rhythm
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,10 @@ class Rhythm:
     moved_count: int = 0
     last_unconditional: datetime | None = None
     distrust: bool = False  # ask once without validators: the server's "not modified" looks stale
+    status: int | None = None  # HTTP status of the last failure; None: it went well, or no answer came
+    ttl: timedelta | None = None  # what the document last read asks for (FeedHead): a 304 does not repeat it
+    skip_hours: frozenset[int] = frozenset()  # 0..23, UTC
+    skip_days: frozenset[int] = frozenset()  # 0 Monday .. 6 Sunday, UTC
 
 
 @dataclass(frozen=True, slots=True)
