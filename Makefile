@@ -12,7 +12,7 @@ PYTHON ?=
 CONFIG ?= config.toml
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 export PYTHONUTF8 := 1
 
 .PHONY: help
@@ -82,8 +82,8 @@ wheel: $(VENV)/.dev
 wheel-test: wheel
 	@rm -rf build/wheel && mkdir -p build
 	@$(BIN)/python -m venv build/wheel
-	@build/wheel/bin/python -m pip --quiet --disable-pip-version-check --no-input install --require-hashes --requirement requirements.lock
-	@build/wheel/bin/python -m pip --quiet --disable-pip-version-check --no-input install --no-deps dist/*.whl
+	@build/wheel/bin/python -m pip -qq --disable-pip-version-check --no-input install --require-hashes --requirement requirements.lock
+	@build/wheel/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-deps dist/*.whl
 	@build/wheel/bin/python -m pip --disable-pip-version-check check
 	@cd build && wheel/bin/aggregator --help > /dev/null && rm -rf new && wheel/bin/aggregator init new && wheel/bin/aggregator check --config new/config.toml
 	@echo "The wheel holds all it needs."
