@@ -1,0 +1,250 @@
+"""Make stories fit to be published: what every format says about a story is decided here, once."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from html import escape
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from aggregator.model import Edition, Enclosure, Member, Story
+
+# What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
+# bidirectional embeddings, overrides and isolates (they can make a title read as what it is not, and leak into the
+# text around it) and the byte order mark. The joiners stay: emoji, Persian and the Indic scripts are spelled with them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff\u202a-\u202e\u2066-\u2069]"
+)
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # BCP 47, the shapes in use
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9;/?:@&=+$._!~*'()%,#-]+")
+_RESERVED = ";/?:@&=+$,!~*'()%#"  # with letters, digits and "_.-~": all that a URI is made of (RFC 3986, section 2)
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CLUSTER_INSIDE = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u200c\u200d\u20d0-\u20ff\ufe00-\ufe0f\u3099\u309a\U0001f3fb-\U0001f3ff]"
+)
+_EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the oldest date that the W3C feed validator holds to be plausible
+_TITLE_CHARACTERS = 120  # of the summary, where a story has no title; about two lines in a reader's list
+
+RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
+
+LANGUAGE_NAMES = {
+    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "km": "Khmer", "ko": "Korean",
+    "lo": "Lao", "mn": "Mongolian", "ms": "Malay", "my": "Burmese", "nl": "Dutch", "no": "Norwegian", "pl": "Polish",
+    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sr": "Serbian", "sv": "Swedish", "th": "Thai",
+    "tl": "Tagalog", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+
+
+class Unpublishable(ValueError):
+    """A story that breaks what the model promises; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A story as it is published, the same in every format.
+
+    Its texts hold nothing that a format must refuse, its summary is the excerpt, its link is an encoded web address
+    or None, its dates are in UTC, whole seconds (RSS knows no finer ones), and plausible.
+    """
+
+    story: Story
+    content: str  # HTML: the excerpt, and who reported it
+
+
+def prepare(edition: Edition, problems: list[str]) -> tuple[Entry, ...]:
+    """The edition's stories as entries, in order; one that cannot be published is left out and told in `problems`."""
+    entries: dict[str, Entry] = {}
+    for story in edition.stories:
+        try:
+            entry = _entry(story, edition.excerpt_characters)
+        except (Unpublishable, ArithmeticError) as error:
+            problems.append(f"The story {story.id!r} is left out: {error}.")
+            continue
+        if entry.story.id in entries:
+            problems.append(f"The story {story.id!r} is listed twice; the second is left out.")
+            continue
+        entries[entry.story.id] = entry
+    return tuple(entries.values())
+
+
+def clean(text: str) -> str:
+    """The text without characters that no XML document may hold, on one line."""
+    return " ".join(_UNPRINTABLE.sub("", text).split())
+
+
+def excerpt(text: str, characters: int) -> str:
+    """The beginning of a text, at most so many characters long, ending between words where the script has them."""
+    if len(text) <= characters:
+        return text
+    end = characters - 1  # the ellipsis counts
+    while end > 0 and (_CLUSTER_INSIDE.match(text[end]) or text[end - 1] == "\u200d"):
+        end -= 1
+    if end <= 0:
+        return ""
+    space = text.rfind(" ", 0, end + 1)
+    if space > end * 2 // 3:
+        end = space
+    return text[:end].rstrip(" ,;:–—-") + "…"
+
+
+def web_address(url: str | None) -> str | None:
+    """An http or https link as a URI (RFC 3986), international parts encoded, credentials removed; None: not one."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(clean(url))
+        host, port = parts.hostname or "", parts.port
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except ValueError:  # a broken port, bracket or international name; UnicodeError is one, too
+        return None
+    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", name):
+        return None
+    name = f"[{name}]" if ":" in name else name
+    netloc = name if port is None else f"{name}:{port}"
+    rest = (_STRAY_PERCENT.sub("%25", quote(part, safe=_RESERVED)) for part in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, netloc, *rest, quote(parts.fragment, safe=_RESERVED.replace("#", ""))))
+
+
+def language_tag(language: str | None) -> str | None:
+    """A language as a BCP 47 tag; None: it is not one."""
+    tag = clean(language or "").replace("_", "-")
+    return tag if _LANGUAGE.fullmatch(tag) else None
+
+
+def language_name(tag: str | None) -> str:
+    """The English name of a tag's language; the tag itself where it is a rare one, "" for None."""
+    if tag is None:
+        return ""
+    return LANGUAGE_NAMES.get(tag.split("-")[0].lower(), tag)
+
+
+def direction(tag: str | None) -> str:
+    """The `dir` of a text in this language: "ltr", "rtl", or "auto" where the language is not known."""
+    if tag is None:
+        return "auto"
+    return "rtl" if tag.split("-")[0].lower() in RIGHT_TO_LEFT else "ltr"
+
+
+def day_name(when: datetime) -> str:
+    """A day as people write it, the same on every machine: "7 August 2025"."""
+    return f"{when.day} {when:%B} {when.year}"
+
+
+def timestamp(when: datetime) -> str:
+    """RFC 3339, in UTC, to the second."""
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _entry(story: Story, excerpt_characters: int) -> Entry:
+    if not math.isfinite(story.score):
+        raise Unpublishable("its score is not a number")
+    told = instant(story.told)
+    members = tuple(_member(member) for member in story.members)
+    summary = clean(story.summary)
+    title = clean(story.title) or excerpt(summary, _TITLE_CHARACTERS) or _untitled(members)
+    presentable = replace(
+        story,
+        id=_identifier(story.id),
+        title=title,
+        summary=excerpt(summary, excerpt_characters),
+        link=web_address(story.link),
+        language=language_tag(story.language),
+        published=max(_EARLIEST, min(instant(story.published), told)),
+        told=told,
+        updated=max(_EARLIEST, instant(story.updated)),
+        reasons=tuple(clean(reason) for reason in story.reasons),
+        members=members,
+    )
+    return Entry(presentable, _content(presentable))
+
+
+def instant(when: datetime) -> datetime:
+    """The time in UTC, to the second."""
+    if when.utcoffset() is None:
+        raise Unpublishable(f"its date {when.isoformat()} has no time zone")
+    return when.astimezone(UTC).replace(microsecond=0)
+
+
+def _member(member: Member) -> Member:
+    return replace(
+        member,
+        url=clean(member.url or "") or None,
+        title=clean(member.title),
+        source=clean(member.source) or (urlsplit(web_address(member.source_url) or "").hostname or "Unknown"),
+        source_url=web_address(member.source_url) or "",
+        site=web_address(member.site),
+        language=language_tag(member.language),
+        published=instant(member.published),
+        updated=instant(member.updated) if member.updated else None,
+        authors=_distinct(member.authors),
+        categories=_distinct(member.categories),
+        enclosures=tuple(_enclosures(member.enclosures)),
+    )
+
+
+def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(cleaned for text in texts if (cleaned := clean(text))))
+
+
+def _enclosures(enclosures: Iterable[Enclosure]) -> Iterable[Enclosure]:
+    for enclosure in enclosures:
+        url = web_address(enclosure.url)
+        kind = clean(enclosure.type or "")
+        if url is not None:
+            known = re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind, re.ASCII)
+            length = enclosure.length if enclosure.length and enclosure.length > 0 else None
+            yield Enclosure(url, kind if known else "application/octet-stream", length)
+
+
+def _identifier(id: str) -> str:
+    """The story's id; where that is no URI, which Atom asks for (RFC 4287, 4.2.6), one that follows from it."""
+    if _URI.fullmatch(id):
+        return id
+    return uuid.uuid5(uuid.NAMESPACE_URL, id.encode("utf-8", "backslashreplace").decode()).urn
+
+
+def _untitled(members: tuple[Member, ...]) -> str:
+    return f"Untitled, from {members[0].source}" if members else "Untitled"
+
+
+def _content(story: Story) -> str:
+    """The story as a reader shows it when it is opened: safe HTML that stands without a style sheet."""
+    lead, others = story.lead, story.members
+    parts = []
+    if story.summary:
+        parts.append(f"<p{_marks(story.language)}>{_text(story.summary)}</p>")
+    if lead is not None:
+        others = story.members[1:]
+        parts.append(f"<p>Reported by {_linked(_text(lead.source), lead)}, {day_name(story.published)}.</p>")
+    if others:
+        rows = "".join(f"<li>{_telling(member)}</li>" for member in others)
+        parts.append(f"<p>Also reported by:</p><ul>{rows}</ul>")
+    return "".join(parts) or f"<p{_marks(story.language)}>{_text(story.title)}</p>"
+
+
+def _telling(member: Member) -> str:
+    title = f"<span{_marks(member.language)}>{_text(member.title)}</span>" if member.title else "Untitled"
+    language = f" ({name})" if (name := language_name(member.language)) else ""
+    return f"{_text(member.source)}: {_linked(title, member)}{language}"
+
+
+def _linked(label: str, member: Member) -> str:
+    url = web_address(member.url)
+    if url is None:
+        return label
+    hreflang = f' hreflang="{member.language}"' if member.language else ""
+    return f'<a href="{escape(url)}"{hreflang}>{label}</a>'
+
+
+def _text(text: str) -> str:
+    return escape(text, quote=False)
+
+
+def _marks(language: str | None) -> str:
+    return f' lang="{language}" dir="{direction(language)}"' if language else ' dir="auto"'

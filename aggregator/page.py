@@ -1,0 +1,127 @@
+"""Writes stories as the page for people: static, without scripts, in one file with its style."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aggregator.entries import Entry, day_name, direction, language_name, timestamp, web_address
+from aggregator.model import Edition, Member, Story
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The stories that were first told on one day, UTC."""
+
+    date: date
+    stories: tuple[Story, ...]
+
+
+def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
+    """The page as UTF-8 HTML."""
+    stories = tuple(entry.story for entry in entries)
+    style = _read("page.css")
+    page = _template().render(
+        edition=edition,
+        days=tuple(_days(stories)),
+        stories=len(stories),
+        outlets=len({member.source for story in stories for member in story.members}),
+        style=style,
+        style_hash=_csp_hash(style),
+        linked_data=_linked_data(edition, stories),
+    )
+    return page.encode()
+
+
+def favicon() -> bytes:
+    """The page's icon, SVG: many lines that become one."""
+    return _read("favicon.svg").encode()
+
+
+def _days(stories: tuple[Story, ...]) -> Iterator[Day]:
+    for day, told in groupby(stories, key=lambda story: story.told.date()):
+        yield Day(day, tuple(told))
+
+
+def others(story: Story) -> tuple[Member, ...]:
+    """The members that do not lead the story."""
+    return tuple(member for member in story.members if not member.lead)
+
+
+def _linked_data(edition: Edition, stories: tuple[Story, ...]) -> str:
+    """The page as JSON-LD in the words of schema.org, safe inside a script element."""
+    data = {
+        "@context": "https://schema.org",
+        "@type": "CollectionPage",
+        "name": edition.title,
+        "description": edition.description,
+        "url": edition.link,
+        "inLanguage": edition.language,
+        "dateModified": timestamp(edition.updated),
+        "mainEntity": {
+            "@type": "ItemList",
+            "itemListElement": [
+                {"@type": "ListItem", "position": position, "item": _article(story)}
+                for position, story in enumerate(stories, start=1)
+            ],
+        },
+    }
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _article(story: Story) -> dict[str, Any]:
+    article = {
+        "@type": "NewsArticle",
+        "headline": story.title,
+        "url": story.link,
+        "datePublished": timestamp(story.published),
+        "inLanguage": story.language,
+        "publisher": {"@type": "Organization", "name": story.lead.source} if story.lead else None,
+    }
+    return {key: value for key, value in article.items() if value}
+
+
+def _csp_hash(style: str) -> str:
+    """What lets this style sheet, and no other, through the Content-Security-Policy (CSP 3, 2.3.1)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+
+
+@cache
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "address": web_address,
+        "day": day_name,
+        "direction": direction,
+        "language": language_name,
+        "others": others,
+        "timestamp": timestamp,
+    }
+    return environment.get_template("page.html")

@@ -1,0 +1,133 @@
+"""Puts rendered files where readers find them, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from aggregator.errors import PublishError
+
+# A file being written is hidden by a dot, so that no server hands it out, and carries its writer's process number.
+_UNFINISHED = re.compile(r"\..+\.(\d+)\.unfinished")
+
+
+class FolderPublisher:
+    """A folder on disk, made if need be. Each file is replaced whole; readers never see half of one.
+
+    All files are first written beside the old ones and forced to disk, then renamed in the order given (feeds before
+    the page that links them). So a full disk or a kill leaves what stood there before, or a mix of whole files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The names of the files that changed; PublishError if the folder cannot be written."""
+        targets = {name: self._folder / _checked(name) for name in files}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            changed = tuple(name for name, content in files.items() if not _holds(targets[name], content))
+            self._replace({targets[name]: files[name] for name in changed})
+        except OSError as error:
+            raise PublishError(_in_words(self._folder, error)) from error
+        return changed
+
+    def _replace(self, contents: Mapping[Path, bytes]) -> None:
+        unfinished: dict[Path, Path] = {}
+        try:
+            for target, content in contents.items():
+                unfinished[target] = _unfinished(target)
+                _write(unfinished[target], content)
+            for target, path in unfinished.items():
+                path.replace(target)
+        finally:
+            for path in unfinished.values():
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        for folder in {target.parent for target in contents}:
+            _force_to_disk(folder)
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left unfinished; a living writer's files are left alone."""
+        for path in _unfinished_files(self._folder):
+            match = _UNFINISHED.fullmatch(path.name)
+            if match and not _is_running(int(match[1])):
+                path.unlink(missing_ok=True)
+
+
+class MemoryPublisher:
+    """A folder that is only remembered: for tests, and for whoever serves straight from memory."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The names of the files that changed; PublishError for a name outside the folder."""
+        changed = tuple(name for name, content in files.items() if self.files.get(str(_checked(name))) != content)
+        self.files.update({name: bytes(files[name]) for name in changed})
+        return changed
+
+
+def _checked(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or not path.parts or "\0" in name or any(part.startswith(".") for part in path.parts):
+        raise PublishError(
+            f"{name!r} is no name for a published file: it must lie below the folder, and not be hidden."
+        )
+    return path
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    try:
+        return target.stat().st_size == len(content) and target.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _unfinished(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+
+
+def _unfinished_files(folder: Path) -> Iterator[Path]:
+    return folder.rglob(".*.unfinished")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _force_to_disk(folder: Path) -> None:
+    """Make renames last (fsync(2): a file's own does not cover its name)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_running(process: int) -> bool:
+    if process == os.getpid():
+        return False  # ours: this publisher has nothing under way when it sweeps
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _in_words(folder: Path, error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return (
+        f"Cannot write to {folder}: {reason}. The files published before are still there. "
+        "Mend the folder, or choose another with [feed] output, and run `aggregator publish`."
+    )

@@ -1,0 +1,305 @@
+"""Writes stories as feeds and a page: same stories, same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from html import escape
+from typing import Any
+
+from aggregator import page
+from aggregator.entries import Entry, clean, instant, language_tag, prepare, timestamp, web_address
+from aggregator.model import Edition, Enclosure, Member, Story
+
+ATOM = "http://www.w3.org/2005/Atom"
+DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+GENERATOR = "aggregator"
+MEDIA_TYPES = {
+    "rss.xml": "application/rss+xml",
+    "atom.xml": "application/atom+xml",
+    "feed.json": "application/feed+json",
+    "sources.opml": "text/x-opml",
+}
+
+
+def render(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
+    """The published files: path below the output folder → content, feeds before the page that links them.
+
+    A pure function of the edition: no clock is read, so the same edition gives the same bytes. A story that cannot
+    be published is left out of every file, and a sentence on it is added to `problems`.
+    """
+    edition = _presentable(edition)
+    entries = prepare(edition, [] if problems is None else problems)
+    return {
+        "rss.xml": rss(edition, entries),
+        "atom.xml": atom(edition, entries),
+        "feed.json": json_feed(edition, entries),
+        "sources.opml": opml(edition),
+        "favicon.svg": page.favicon(),
+        "index.html": page.html(edition, entries),
+    }
+
+
+def _presentable(edition: Edition) -> Edition:
+    title = clean(edition.title) or "Untitled"
+    return replace(
+        edition,
+        title=title,
+        description=clean(edition.description) or title,
+        link=web_address(edition.link) or edition.link,
+        language=language_tag(edition.language) or "en",
+        hub=web_address(edition.hub) or "",
+        updated=instant(edition.updated),
+    )
+
+
+def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
+    """RSS 2.0 with the Atom, content and Dublin Core modules (rssboard.org/rss-specification, rss-profile)."""
+    from lxml import etree
+
+    entries = tuple(entries)
+    feed = _generator(edition, "rss.xml")
+    for entry in entries:
+        _rss_item(feed.add_entry(order="append"), entry)
+    root = etree.fromstring(feed.rss_str())
+    channel = root.find("channel")
+    if edition.hub:  # feedgen writes rel=self only
+        self_link = channel.find(f"{{{ATOM}}}link")
+        self_link.addnext(etree.Element(f"{{{ATOM}}}link", rel="hub", href=edition.hub))
+    for item, entry in zip(channel.iterfind("item"), entries, strict=True):
+        etree.SubElement(item, f"{{{ATOM}}}updated").text = timestamp(entry.story.updated)
+        if entry.story.language:
+            etree.SubElement(item, f"{{{DUBLIN_CORE}}}language").text = entry.story.language
+    return _hexadecimal_titles(_serialised(root))
+
+
+def _rss_item(item: Any, entry: Entry) -> None:
+    story, lead = entry.story, entry.story.lead
+    item.id(story.id)
+    item.title(story.title)
+    item.published(story.published)
+    item.content(entry.content, type="html")
+    if story.summary:
+        item.description(escape(story.summary, quote=False))  # a description is HTML, whatever it looks like
+    if story.link:
+        item.link(href=story.link)
+    if lead is None:
+        return
+    item.dc.dc_creator(list(lead.authors) or [lead.source])  # RSS's own author must be an e-mail address
+    if lead.source_url:
+        item.source(lead.source_url, lead.source)
+    for category in lead.categories:
+        item.category(term=category)
+    for enclosure in lead.enclosures[:1]:  # readers disagree on more than one (RSS profile, enclosure)
+        item.enclosure(enclosure.url, str(enclosure.length or 0), enclosure.type)
+
+
+def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
+    """Atom 1.0 (RFC 4287)."""
+    from lxml import etree
+
+    entries = tuple(entries)
+    feed = _generator(edition, "atom.xml")
+    for entry in entries:
+        _atom_entry(feed.add_entry(order="append"), entry)
+    root = etree.fromstring(feed.atom_str())
+    root.set(XML_LANG, edition.language)
+    spell = _Spelling()
+    elements = list(root.iterfind(f"{{{ATOM}}}entry"))
+    for element, entry in reversed(list(zip(elements, entries, strict=True))):  # from the oldest on: see _Spelling
+        element.find(f"{{{ATOM}}}updated").text = spell(entry.story.updated)
+        _finish_atom_entry(element, entry.story, etree.SubElement)
+    return _serialised(root)
+
+
+def _atom_entry(element: Any, entry: Entry) -> None:
+    story, lead = entry.story, entry.story.lead
+    element.id(story.id)
+    element.title(story.title)
+    element.published(story.published)
+    element.updated(story.updated)
+    element.content(entry.content, type="html")
+    if story.summary:
+        element.summary(story.summary)
+    if story.link:
+        element.link(href=story.link, rel="alternate")
+    if lead is None:
+        return
+    element.author([{"name": name} for name in lead.authors or (lead.source,)])
+    for category in lead.categories:
+        element.category(term=category)
+
+
+def _finish_atom_entry(element: Any, story: Story, add: Callable[..., Any]) -> None:
+    """Add what feedgen leaves out: languages, the attributes of further links, and the source's metadata in full."""
+    if story.language:
+        element.set(XML_LANG, story.language)
+    if story.link:
+        element.find(f"{{{ATOM}}}link").set("rel", "alternate")
+    for member in story.members:
+        if url := web_address(member.url):
+            language = {"hreflang": member.language} if member.language else {}
+            title = {"title": member.title} if member.title else {}
+            add(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
+    lead = story.lead
+    if lead is None:
+        return
+    for enclosure in lead.enclosures:
+        length = {"length": str(enclosure.length)} if enclosure.length else {}
+        add(element, f"{{{ATOM}}}link", rel="enclosure", href=enclosure.url, type=enclosure.type, **length)
+    if lead.source_url:
+        _atom_source(element, lead, add)
+
+
+def _atom_source(element: Any, lead: Member, add: Callable[..., Any]) -> None:
+    """Where the entry comes from (RFC 4287, 4.2.11). The feed's own id is not kept; its address names it as well."""
+    source = add(element, f"{{{ATOM}}}source")
+    add(source, f"{{{ATOM}}}id").text = lead.source_url
+    add(source, f"{{{ATOM}}}title").text = lead.source
+    add(source, f"{{{ATOM}}}updated").text = timestamp(lead.updated or lead.published)
+    add(source, f"{{{ATOM}}}link", rel="self", href=lead.source_url)
+    if lead.site:
+        add(source, f"{{{ATOM}}}link", rel="alternate", href=lead.site)
+
+
+class _Spelling:
+    """Writes times so that no two of one feed are spelled alike, for the sake of readers that take that for an error.
+
+    Stories of one visit share a time. RFC 3339 has many spellings of one instant, so the second story that was
+    updated in a second says "10:00:00.0Z", the third "10:00:00.00Z"; after six digits, all that common parsers read,
+    other offsets from UTC follow. The oldest story comes first, so that a new one does not change the others' bytes.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[datetime, int] = {}
+
+    def __call__(self, when: datetime) -> str:
+        turn = self._seen.get(when, 0)
+        self._seen[when] = turn + 1
+        hours, digits = divmod(turn, 7)
+        fraction = f".{'0' * digits}" if digits else ""
+        if hours == 0:
+            return timestamp(when).replace("Z", f"{fraction}Z")
+        local = when.astimezone(timezone(timedelta(hours=(hours - 1) % 14 + 1))).isoformat(timespec="seconds")
+        return f"{local[:19]}{fraction}{local[19:]}"
+
+
+def json_feed(edition: Edition, entries: Iterable[Entry]) -> bytes:
+    """JSON Feed 1.1 (jsonfeed.org/version/1.1)."""
+    feed = {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": edition.title,
+        "home_page_url": edition.link,
+        "feed_url": edition.link + "feed.json",
+        "description": edition.description,
+        "favicon": edition.link + "favicon.svg",
+        "authors": [{"name": edition.title, "url": edition.link}],
+        "language": edition.language,
+        **({"hubs": [{"type": "WebSub", "url": edition.hub}]} if edition.hub else {}),
+        "items": [_json_item(entry) for entry in entries],
+    }
+    return (json.dumps(feed, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _json_item(entry: Entry) -> dict[str, Any]:
+    story, lead = entry.story, entry.story.lead
+    item = {
+        "id": story.id,
+        "url": story.link,
+        "title": story.title,
+        "summary": story.summary,
+        "content_html": entry.content,
+        "date_published": timestamp(story.published),
+        "date_modified": timestamp(story.updated),
+        "authors": [{"name": name} for name in lead.authors or (lead.source,)] if lead else None,
+        "language": story.language,
+        "tags": list(lead.categories) if lead else None,
+        "attachments": [_attachment(enclosure) for enclosure in lead.enclosures] if lead else None,
+    }
+    told = {key: value for key, value in item.items() if value}
+    return told | {"_story": _json_story(story)}
+
+
+def _attachment(enclosure: Enclosure) -> dict[str, Any]:
+    length = {"size_in_bytes": enclosure.length} if enclosure.length else {}
+    return {"url": enclosure.url, "mime_type": enclosure.type, **length}
+
+
+def _json_story(story: Story) -> dict[str, Any]:
+    return {
+        "seed": story.seed,
+        "score": round(story.score, 4),
+        "reasons": list(story.reasons),
+        "members": [
+            {
+                "url": member.url,
+                "title": member.title,
+                "source": member.source,
+                "language": member.language,
+                "published": timestamp(member.published),
+                "lead": member.lead,
+            }
+            for member in story.members
+        ],
+    }
+
+
+def opml(edition: Edition) -> bytes:
+    """The sources as an OPML 2.0 subscription list, without credentials (opml.org/spec2.opml)."""
+    from lxml import etree
+
+    root = etree.Element("opml", version="2.0")
+    head = etree.SubElement(root, "head")
+    etree.SubElement(head, "title").text = edition.title
+    etree.SubElement(head, "dateModified").text = format_datetime(edition.updated, usegmt=True)
+    body = etree.SubElement(root, "body")
+    for source in edition.sources:
+        if url := web_address(source.url):
+            name = clean(source.name) or url
+            tag = language_tag(source.language)
+            language = {"language": tag} if tag else {}
+            etree.SubElement(body, "outline", text=name, title=name, type="rss", xmlUrl=url, **language)
+    if len(body) == 0:
+        etree.SubElement(body, "outline", text="No sources yet")  # a body holds at least one outline
+    return _serialised(root)
+
+
+def _generator(edition: Edition, name: str) -> Any:
+    """A feedgen feed with all but its entries."""
+    from feedgen.feed import FeedGenerator
+
+    feed = FeedGenerator()
+    feed.load_extension("dc", atom=False)
+    feed.id(edition.link)
+    feed.title(edition.title)
+    feed.subtitle(edition.description)
+    feed.description(edition.description)
+    feed.language(edition.language)
+    feed.author(name=edition.title, uri=edition.link)
+    feed.updated(edition.updated)  # feedgen's default is the time of the call
+    feed.generator(GENERATOR)
+    feed.link(href=edition.link + name, rel="self", type=MEDIA_TYPES[name])  # first: validators look for it there
+    if edition.hub:
+        feed.link(href=edition.hub, rel="hub")
+    feed.link(href=edition.link, rel="alternate", type="text/html")  # last: feedgen makes it RSS's <link>
+    return feed
+
+
+def _serialised(root: Any) -> bytes:
+    from lxml import etree
+
+    return bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
+
+
+def _hexadecimal_titles(document: bytes) -> bytes:
+    """Write & and < in titles as references that no reader decodes twice (RSS profile, character data)."""
+    return re.sub(
+        rb"<title>[^<]*</title>",
+        lambda title: title[0].replace(b"&amp;", b"&#x26;").replace(b"&lt;", b"&#x3C;"),
+        document,
+    )
