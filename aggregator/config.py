@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -128,3 +128,136 @@ class Config(Document):
 
     path: Path
 
+    def resolve(self, name: str) -> Path:
+        """A path inside the file, relative to the file."""
+        return self.path.parent / Path(name).expanduser()
+
+    @property
+    def store_url(self) -> str:
+        """The store's address; the path of an SQLite file made absolute."""
+        scheme, separator, name = self.store.url.partition(":///")
+        if not scheme.startswith("sqlite") or not name or name == ":memory:":
+            return self.store.url
+        return f"{scheme}{separator}{self.resolve(name)}"
+
+    def listed(self, *, enabled: bool) -> tuple[Source, ...]:
+        """The sources as the flow knows them, in the order of the file."""
+        return tuple(_source(table) for table in self.source if table.enabled is enabled)
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration file; ConfigError names every mistake in it: file, key, and what would be right."""
+    table = read_toml(path, "write one with `aggregator init`, or name another with --config")
+    try:
+        document = Document.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(*_problems(path, table, error)) from None
+    sources, problems = _with_secrets(document.source, environ)
+    problems += _duplicates(sources)
+    store_url, missing = _expand(document.store.url, environ)
+    problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
+    if problems:
+        raise ConfigError(*(f"{path}: {problem}" for problem in problems))
+    fields: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
+    fields |= {"source": sources, "store": Store(url=store_url), "path": path.absolute()}
+    return Config(**fields)
+
+
+def read_toml(path: Path, advice: str) -> dict[str, Any]:
+    """A TOML file as a table; ConfigError says what is wrong with it, and `advice` what to do when it is missing."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: {advice}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def nearest(word: str, known: Iterator[str] | list[str]) -> str:
+    """The known word that was probably meant, as the end of a sentence; "" when nothing is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _source(table: SourceTable) -> Source:
+    return Source(
+        url=table.url,
+        name=table.name or urlsplit(table.url).hostname or table.url,
+        language=table.language,
+        scope=table.scope,
+        priority=table.priority,
+        interval=table.interval,
+        headers=tuple(table.headers.items()),
+    )
+
+
+def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Text with ${VAR} replaced, and the names of the variables that are not set."""
+    names = re.findall(r"\$\{(\w+)\}", text)
+    return re.sub(r"\$\{(\w+)\}", lambda found: environ.get(found[1], ""), text), [n for n in names if n not in environ]
+
+
+def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tuple[list[SourceTable], list[str]]:
+    sources, problems = [], []
+    for number, table in enumerate(tables, 1):
+        headers = {}
+        for name, value in table.headers.items():
+            headers[name], missing = _expand(value, environ)
+            if table.enabled:
+                problems += [
+                    f"[[source]] {number} ({table.name or table.url}), headers.{name}: "
+                    f"the environment variable {variable} is not set; set it, or set enabled = false"
+                    for variable in missing
+                ]
+        sources.append(table.model_copy(update={"headers": headers}))
+    return sources, problems
+
+
+def _duplicates(tables: list[SourceTable]) -> list[str]:
+    first: dict[str, int] = {}
+    problems = []
+    for number, table in enumerate(tables, 1):
+        earlier = first.setdefault(source_key(table.url), number)
+        if earlier != number:
+            problems.append(
+                f"[[source]] {number}: {table.url} is listed already as [[source]] {earlier}; remove one of them"
+            )
+    return problems
+
+
+def _problems(path: Path, table: dict[str, Any], error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_context=False):
+        place = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            meant = nearest(str(place[-1]), _keys(place[:-1]))
+            yield f"{path}: {_place(place[:-1], table)}unknown key {place[-1]}{meant}"
+        elif detail["type"] == "missing":
+            yield f"{path}: {_place(place[:-1], table)}{place[-1]} is missing"
+        else:
+            said = detail["msg"].removeprefix("Value error, ")
+            yield f"{path}: {_place(place[:-1], table)}{place[-1]} = {detail['input']!r}: {said}"
+
+
+def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
+    """Where in the file, as a person would say it: "[fetch] " or "[[source]] 3 (NK News) "."""
+    if not place:
+        return ""
+    if len(place) > 1 and place[0] == "source" and isinstance(place[1], int):
+        entry = table["source"][place[1]]
+        called = entry.get("name") or entry.get("url") if isinstance(entry, dict) else None
+        return f"[[source]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
+    return f"[{place[0]}] " + "".join(f"{p}." for p in place[1:])
+
+
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """The keys known at a place."""
+    if not place:
+        return list(Document.model_fields)
+    if place[0] == "source":
+        return list(SourceTable.model_fields)
+    table = Document.model_fields[str(place[0])].annotation
+    return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -41,11 +41,13 @@ class Fetch(Protocol):
 class Engine(Protocol):
     """Runs work over many inputs."""
 
-    def map(self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]) -> Iterator[R]:
+    def map(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
+    ) -> Generator[R, None, None]:
         """Results in the order of completion.
 
         Inputs of one lane (a registrable domain) run a few at a time and spaced, as the engine was told; a slow
-        lane holds up no other. `work` must not raise. Closing the iterator lets running work end, starts no more.
+        lane holds up no other. `work` must not raise. Closing the generator lets running work end, starts no more.
         """
         ...
 
@@ -141,7 +143,9 @@ class Store(Protocol):
         """Make the seed stories match (story id, seed, keys); publish: they are told, before all others."""
         ...
 
-    def claim(self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False) -> tuple[Task, ...]:
+    def claim(
+        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+    ) -> tuple[Task, ...]:
         """Take what is due, longest due first, so that no other process takes it until the lease ends.
 
         `everything`: all that are enabled and not leased, but for those held by a server's Retry-After.

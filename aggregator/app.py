@@ -1,0 +1,285 @@
+"""Choose the parts and join them: the only module that knows which implementation is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from aggregator import pipeline
+from aggregator.config import Config, nearest
+from aggregator.discovery import feeds_of
+from aggregator.engine import Children, Threads, registrable_domain
+from aggregator.errors import ConfigError, NotFoundError
+from aggregator.evaluate import Evaluation, Labelled, predict, score
+from aggregator.fetch import HttpFetch
+from aggregator.health import Overview
+from aggregator.memory import MemoryStore
+from aggregator.model import (
+    Changed,
+    Decision,
+    Edition,
+    Failed,
+    FeedHead,
+    Fetched,
+    Item,
+    Placement,
+    Refused,
+    Seed,
+    Source,
+    SourceHealth,
+    Task,
+)
+from aggregator.pace import Bounds
+from aggregator.pipeline import Collector
+from aggregator.ports import Clock, Engine, Publisher, Store
+from aggregator.publish import FolderPublisher
+from aggregator.seeds import load_seeds
+from aggregator.settle import Rules, Settled, reconsider
+from aggregator.store import SqlStore
+from aggregator.stories import Folder, seed_item, seed_story_id
+from aggregator.topics import Judge, Pack, load_pack
+
+PARSERS = 2  # child processes for parsing: more did not help on two cores, and each takes some 40 MB
+PARSE_SECONDS = 20.0  # the slowest of 5,500 documents of four public test corpora took 0.4 s
+PARSE_MEGABYTES = 512
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the operator's files say about the subject."""
+
+    pack: Pack
+    judge: Judge
+    seeds: tuple[Seed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The flow with its parts, ready to run."""
+
+    config: Config
+    store: Store
+    collector: Collector
+    engine: Engine
+    rules: Rules
+    publisher: Publisher
+    frame: Edition
+
+    def refresh(
+        self, *, everything: bool = False, stop: Callable[[], bool] = lambda: False
+    ) -> Generator[Settled, None, None]:
+        """Visit what is due; see pipeline.refresh."""
+        return pipeline.refresh(
+            self.collector, self.engine, self.store, self.rules, lane=_lane, stop=stop, everything=everything
+        )
+
+    def publish(self) -> tuple[str, ...]:
+        """Write the published files; the names of those that changed."""
+        return pipeline.publish(self.store, self.publisher, self.frame, self.config.feed.max_entries)
+
+
+def load_subject(config: Config) -> Subject:
+    """The topic pack and the seed set; ConfigError names every mistake in them and in the sources' scopes."""
+    problems: list[str] = []
+    seeds: tuple[Seed, ...] = ()
+    if config.stories.seed:
+        try:
+            seeds = load_seeds(config.resolve(config.stories.seed))
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        pack = load_pack(config.topic.pack, config.path.parent)
+    except ConfigError as error:
+        raise ConfigError(*problems, *error.problems) from None
+    for number, source in enumerate(config.source, 1):
+        if source.scope not in pack.scopes:
+            known = list(pack.scopes)
+            said = nearest(source.scope, known) or f"; the topic pack knows {', '.join(known)}"
+            problems.append(
+                f"{config.path}: [[source]] {number} ({source.name or source.url}) scope = "
+                f"{source.scope!r} is not known{said}"
+            )
+    if problems:
+        raise ConfigError(*problems)
+    return Subject(pack, Judge(pack, config.topic.threshold), seeds)
+
+
+def folder(config: Config, subject: Subject) -> Folder:
+    """Folding as configured, with the names that the subject knows."""
+    return Folder(across_languages=config.stories.across_languages, pack_terms=subject.pack.names)
+
+
+def rules(config: Config, subject: Subject) -> Rules:
+    return Rules(
+        folder=folder(config, subject),
+        bounds=Bounds(config.schedule.min_interval, config.schedule.max_interval),
+        language=config.feed.language,
+        priority={source.url: source.priority for source in config.source},
+        window=timedelta(days=config.stories.window_days),
+        max_age=timedelta(days=config.topic.max_age_days) if config.topic.max_age_days else None,
+    )
+
+
+@contextmanager
+def open_store(config: Config) -> Iterator[Store]:
+    """The store alone, for commands that only look or that carry the curator's word."""
+    store = SqlStore(config.store_url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_app(config: Config, clock: Clock) -> Iterator[App]:
+    """Everything joined: sources enlisted, seeds planted, and what is stored judged anew if the rules changed."""
+    subject = load_subject(config)
+    settling = rules(config, subject)
+    with ExitStack() as stack:
+        store = stack.enter_context(open_store(config))
+        now = clock.now()
+        store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
+        _plant(store, settling.folder, subject.seeds, config.feed.publish_seed, now)
+        _keep_up(store, settling, subject.judge, config, now)
+        collector, engine = stack.enter_context(_reading(config, subject, clock))
+        yield App(
+            config=config,
+            store=store,
+            collector=collector,
+            engine=engine,
+            rules=settling,
+            publisher=FolderPublisher(config.resolve(config.feed.output)),
+            frame=_frame(config, _begun(store, now)),
+        )
+
+
+def overview(config: Config, clock: Clock) -> Overview:
+    """How all configured sources are doing, those never visited included."""
+    with open_store(config) as store:
+        known = {one.source.url: one for one in store.health()}
+    listed = [(source, enabled) for enabled in (True, False) for source in config.listed(enabled=enabled)]
+    sources = tuple(
+        replace(known[source.url], source=source, enabled=enabled)
+        if source.url in known
+        else SourceHealth(source, enabled)
+        for source, enabled in listed
+    )
+    return Overview(sources, clock.now())
+
+
+def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[bool, str]]:
+    """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words."""
+    with _reading(config, subject, clock) as (collector, engine):
+        tasks = [Task(source) for source in config.listed(enabled=True)]
+        for visit in engine.map(partial(pipeline.collect, collector), tasks, _lane):
+            match visit.outcome:
+                case Failed(message=message):
+                    yield True, f"failed  {visit.source.name}: {message}"
+                case Changed(judged=judged) if judged:
+                    kept = sum(one.verdict.decision is Decision.KEPT for one in judged)
+                    yield False, f"ok      {visit.source.name}: {len(judged)} items, {kept} on the subject"
+                case _:
+                    yield True, f"empty   {visit.source.name}: the feed answers, but holds no entry"
+
+
+def find_feed(config: Config, url: str, clock: Clock) -> tuple[str, FeedHead]:
+    """The feed at an address, or the first one that works of those that the page there names; its address and head."""
+    subject = load_subject(config)
+    with _reading(config, subject, clock) as (collector, _):
+        page = collector.fetch(Task(Source(url, url)))
+        if isinstance(page, Refused):
+            raise NotFoundError(f"{url}: {page.failed.message}")
+        named = feeds_of(page.data, page.url) if isinstance(page, Fetched) else ()
+        for address in (url, *named):
+            visit = pipeline.collect(collector, Task(Source(address, address)))
+            if isinstance(visit.outcome, Changed):
+                return address, visit.outcome.head
+    raise NotFoundError(
+        f"{url} is not a feed, and its page names none that can be read; look for a feed link on the site"
+    )
+
+
+def try_placing(store: Store, settling: Rules, item: Item, now: datetime) -> Placement:
+    """Where an item would go, without putting it there."""
+    with store.begin() as work:
+        return settling.folder.place(item, work.candidates(settling.folder.keys(item), now - settling.window), now)
+
+
+def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -> Evaluation:
+    """What the curation, as configured, makes of labelled items; the seeds are planted, nothing is stored."""
+    settling = replace(rules(config, subject), max_age=None)
+    store = MemoryStore()
+    _plant(store, settling.folder, subject.seeds, config.feed.publish_seed, datetime(1970, 1, 1, tzinfo=UTC))
+    return score(labelled, predict(labelled, subject.judge, settling, store))
+
+
+def default_pack(name: str) -> str:
+    """The text of a topic pack that ships."""
+    return (resources.files("aggregator") / "packs" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def default_file(name: str) -> str:
+    """The text of a file that ships: "config.toml" or "feeds/seed.toml" (in a checkout, the repository's own)."""
+    shipped = resources.files("aggregator") / "defaults" / name
+    path = Path(__file__).parent.parent / name
+    return (shipped if shipped.is_file() else path).read_text(encoding="utf-8")
+
+
+@contextmanager
+def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[Collector, Engine]]:
+    """The parts that visit sources."""
+    with ExitStack() as stack:
+        fetch = HttpFetch(config.fetch, config.feed.link, clock)
+        stack.callback(fetch.close)
+        engine = Threads(config.fetch.concurrency, config.fetch.per_host, config.fetch.host_gap_seconds)
+        stack.callback(engine.close)
+        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES)
+        stack.callback(isolate.close)
+        yield Collector(clock, fetch, isolate, subject.judge), engine
+
+
+def _lane(task: Task) -> str:
+    return registrable_domain(task.source.url)
+
+
+def _plant(store: Store, folding: Folder, seeds: tuple[Seed, ...], publish: bool, now: datetime) -> None:
+    store.plant([(seed_story_id(seed), seed, sorted(folding.keys(seed_item(seed)))) for seed in seeds], now, publish)
+
+
+def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: datetime) -> None:
+    """A changed pack or threshold counts for what is stored, too."""
+    if store.get("rules") not in (None, judge.rules):
+        reconsider(store, settling, judge, {source.url: source.scope for source in config.source}, now)
+    store.put("rules", judge.rules)
+
+
+def _begun(store: Store, now: datetime) -> datetime:
+    """When this store was first used: the date of a feed that has nothing to tell yet."""
+    begun = store.get("begun")
+    if begun is None:
+        store.put("begun", begun := now.replace(microsecond=0).isoformat())
+    return datetime.fromisoformat(begun)
+
+
+def _frame(config: Config, begun: datetime) -> Edition:
+    return Edition(
+        title=config.feed.title,
+        link=config.feed.link if config.feed.link.endswith("/") else config.feed.link + "/",
+        description=config.feed.description,
+        language=config.feed.language,
+        stories=(),
+        sources=config.listed(enabled=True),
+        updated=begun,
+        excerpt_characters=config.feed.excerpt_characters,
+        hub=config.push.hub,
+    )

@@ -1,0 +1,188 @@
+"""Say in a terminal what happened, with an exit status a script can trust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator import app as application
+from aggregator import cli_curation, cli_sources, daemon, report
+from aggregator.app import App, SystemClock
+from aggregator.config import load
+from aggregator.errors import ConfigError
+from aggregator.settle import Settled
+from aggregator.terminal import CONFIG, AsJson, ConfigPath, err, guarded, log_plainly, out
+
+app = typer.Typer(
+    name="aggregator",
+    help="Follow one subject in the news: many sources in, every story once, one curated feed out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(cli_sources.app, name="sources")
+cli_curation.register(app)
+
+
+def main() -> None:
+    """The command line; ends the process with 0 (done), 1 (the work failed) or 2 (configuration or arguments wrong)."""
+    guarded(app)
+
+
+@app.command()
+def run(
+    config: ConfigPath = CONFIG,
+    once: Annotated[bool, typer.Option("--once", help="Poll what is due, publish, print what happened, end.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="With --once: every enabled source counts as due.")] = False,
+) -> None:
+    """Poll the sources on schedule, keep, fold, publish and serve, until stopped."""
+    if now and not once:
+        raise ConfigError("--now goes with --once; the daemon keeps to its schedule")
+    configuration = load(config)
+    if not once:
+        log_plainly()
+        daemon.run(configuration, SystemClock())
+        return
+    with application.open_app(configuration, SystemClock()) as opened:
+        outcomes = _progress(opened, everything=now)
+        changed = opened.publish()
+    report.show(out, report.visits(outcomes))
+    report.show(out, report.summary(outcomes))
+    folder = configuration.resolve(configuration.feed.output)
+    report.show(out, f"published in {folder}: {', '.join(changed) or 'nothing changed'}")
+
+
+def _progress(opened: App, *, everything: bool) -> list[Settled]:
+    """The visits, with a bar on a terminal and a line a visit elsewhere."""
+    visits = opened.refresh(everything=everything)
+    if err.is_terminal:
+        from rich.progress import track
+
+        total = len(opened.config.listed(enabled=True))
+        return list(track(visits, "visiting", total=total, console=err, transient=True))
+    return [_said(settled) for settled in visits]
+
+
+def _said(settled: Settled) -> Settled:
+    report.show(err, report.line(settled))
+    return settled
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path()) -> None:
+    """Write a commented config.toml, the seed set and the topic pack for a new installation; never overwrites."""
+    pack = "packs/north-korean-defectors.toml"
+    files = {
+        "config.toml": application.default_file("config.toml").replace(
+            'pack = "north-korean-defectors"', f'pack = "{pack}"', 1
+        ),
+        "feeds/seed.toml": application.default_file("feeds/seed.toml"),
+        pack: application.default_pack("north-korean-defectors"),
+    }
+    standing = [name for name in files if (folder / name).exists()]
+    if standing:
+        raise ConfigError(*(f"{folder / name} exists already; nothing was written" for name in standing))
+    try:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+            report.show(out, f"wrote {folder / name}")
+    except OSError as error:
+        raise ConfigError(f"cannot write into {folder}: {error.strerror}") from None
+    report.show(out, f"next: aggregator check --config {folder / 'config.toml'}, then aggregator run")
+
+
+@app.command()
+def check(
+    config: ConfigPath = CONFIG,
+    online: Annotated[bool, typer.Option("--online", help="Also try each enabled source once.")] = False,
+) -> None:
+    """Validate configuration, topic pack and seed set, and say what is wrong where."""
+    configuration = load(config)
+    subject = application.load_subject(configuration)
+    listed, off = (len(configuration.listed(enabled=enabled)) for enabled in (True, False))
+    report.show(
+        out,
+        f"{config}: {listed} sources, {off} disabled; topic pack {configuration.topic.pack}; "
+        f"{len(subject.seeds)} seed stories: all well",
+    )
+    if online:
+        failed = sum(_tried(line) for line in application.try_sources(configuration, subject, SystemClock()))
+        raise typer.Exit(1 if failed else 0)
+
+
+def _tried(result: tuple[bool, str]) -> bool:
+    failed, line = result
+    report.show(out, line)
+    return failed
+
+
+@app.command()
+def publish(config: ConfigPath = CONFIG) -> None:
+    """Write the published files anew from the store."""
+    with application.open_app(load(config), SystemClock()) as opened:
+        changed = opened.publish()
+        report.show(
+            out, f"{opened.config.resolve(opened.config.feed.output)}: {', '.join(changed) or 'nothing changed'}"
+        )
+
+
+@app.command()
+def status(config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
+    """One page on the state; exit status 1 where the operator should look."""
+    overview = application.overview(load(config), SystemClock())
+    if as_json:
+        report.show(out, report.as_json(overview.as_table()))
+    else:
+        report.show(out, report.sources(overview))
+        report.show(out, report.worries(overview))
+    raise typer.Exit(1 if overview.worries() else 0)
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="Labelled items, one JSON object a line.")],
+    config: ConfigPath = CONFIG,
+    predictions: Annotated[Path | None, typer.Option(help="Where to write what became of each item.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run labelled items through the code that live items run through; print scores and mistakes."""
+    from aggregator.evaluate import read_labelled
+
+    configuration = load(config)
+    result = application.evaluation(configuration, application.load_subject(configuration), read_labelled(file))
+    if predictions:
+        lines = (report.as_json_line(one) for one in result.predictions)
+        predictions.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    parts: Iterable[report.Part] = [report.as_json(report.scores(result))] if as_json else report.evaluation(result)
+    for part in parts:
+        report.show(out, part)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put the copy; must not exist.")],
+    config: ConfigPath = CONFIG,
+) -> None:
+    """Write a consistent copy of the store, also while the daemon is running."""
+    if file.exists():
+        raise ConfigError(f"{file} exists already; nothing was written")
+    with application.open_store(load(config)) as store:
+        store.backup(str(file))
+    report.show(out, f"wrote {file}")
+
+
+@app.command()
+def export(
+    config: ConfigPath = CONFIG,
+    format: Annotated[str, typer.Option(help="Only jsonl: one JSON object an item.")] = "jsonl",
+) -> None:
+    """Print everything that is known of the retained items, in a portable form."""
+    if format != "jsonl":
+        raise ConfigError(f"--format {format} is not known; jsonl is")
+    with application.open_store(load(config)) as store:
+        for stored in store.retained():
+            out.file.write(report.as_json_line(stored) + "\n")

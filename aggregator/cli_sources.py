@@ -1,0 +1,100 @@
+"""The `sources` commands: list with health, add, remove, import and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator import app as application
+from aggregator import report, sources
+from aggregator.app import SystemClock
+from aggregator.config import load
+from aggregator.errors import ConfigError
+from aggregator.model import Source
+from aggregator.normalise import source_key
+from aggregator.terminal import CONFIG, AsJson, ConfigPath, out
+
+app = typer.Typer(help="List sources with their health; add, remove, import, export.", invoke_without_command=True)
+
+
+@app.callback()
+def default(context: typer.Context, config: ConfigPath = CONFIG) -> None:
+    """List sources with their health; add, remove, import, export."""
+    if context.invoked_subcommand is None:
+        show_list(config)
+
+
+@app.command("list")
+def show_list(config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
+    """List the sources with their health."""
+    overview = application.overview(load(config), SystemClock())
+    report.show(out, report.as_json(overview.as_table()["sources"]) if as_json else report.sources(overview))
+
+
+@app.command()
+def add(
+    url: Annotated[str, typer.Argument(help="A feed's address, or a site's page that names its feed.")],
+    config: ConfigPath = CONFIG,
+    name: Annotated[str, typer.Option(help="How to call it; else as the feed calls itself.")] = "",
+    scope: Annotated[
+        str, typer.Option(help="How much is to be expected of it, as the topic pack names it.")
+    ] = "general",
+) -> None:
+    """Try a feed, or find the feed of a site's page, and add it to the configuration."""
+    configuration = load(config)
+    feed, head = application.find_feed(configuration, url, SystemClock())
+    source = Source(url=feed, name=name or head.title or feed, language=head.language, scope=scope)
+    _write(config, [source])
+
+
+@app.command()
+def remove(
+    url: Annotated[str, typer.Argument(help="The source's address, as `sources list` prints it.")],
+    config: ConfigPath = CONFIG,
+) -> None:
+    """Take a source out of the configuration; what it brought stays."""
+    load(config)
+    config.write_text(sources.remove_block(config.read_text(encoding="utf-8"), url), encoding="utf-8")
+    report.show(out, f"removed {url} from {config}")
+
+
+@app.command("import")
+def import_opml(
+    file: Annotated[Path, typer.Argument(metavar="FILE.opml", help="A list of feeds from another program.")],
+    config: ConfigPath = CONFIG,
+) -> None:
+    """Add the feeds of an OPML file that are not listed yet."""
+    load(config)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    _write(config, list(sources.from_opml(data, str(file))))
+
+
+@app.command("export")
+def export_opml(config: ConfigPath = CONFIG) -> None:
+    """Print the enabled sources as OPML 2.0, to subscribe to elsewhere."""
+    configuration = load(config)
+    document = sources.to_opml(configuration.listed(enabled=True), configuration.feed.title)
+    out.file.write(document.decode("utf-8"))
+
+
+def _write(config: Path, wanted: list[Source]) -> None:
+    """Append sources to the configuration, each once, and only if the file is still right afterwards."""
+    listed = {source_key(table.url) for table in load(config).source}
+    fresh = [source for source in wanted if source_key(source.url) not in listed]
+    before = text = config.read_text(encoding="utf-8")
+    for source in fresh:
+        text = sources.append_block(text, source)
+    config.write_text(text, encoding="utf-8")
+    try:
+        application.load_subject(load(config))
+    except ConfigError:
+        config.write_text(before, encoding="utf-8")
+        raise
+    for source in fresh:
+        report.show(out, f"added {source.name} ({source.url})")
+    report.show(out, f"{len(fresh)} added to {config}, {len(wanted) - len(fresh)} listed there already")

@@ -1,0 +1,99 @@
+"""Carry out the curator's word, which stands above every rule: keep, drop, merge, split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from aggregator.errors import NotFoundError
+from aggregator.model import Evidence, Judged, StoredItem, StoredStory
+from aggregator.ports import Store
+from aggregator.settle import Rules, Settling, found, revise, tell
+
+
+def find_item(store: Store, what: str) -> StoredItem:
+    """The item with this link, id or number (as `explain` and `review` print it); NotFoundError if there is none."""
+    if what.removeprefix("#").isdecimal() and (numbered := store.item(int(what.removeprefix("#")))):
+        return numbered
+    items = store.items(what)
+    if not items:
+        raise NotFoundError(f"no item with the link or id {what} is known; `aggregator stories` lists what was kept")
+    return next((item for item in items if item.story is not None), items[0])
+
+
+def find_story(store: Store, what: str) -> StoredStory:
+    """The story with this id, or that the item with this link, id or number stands in."""
+    with store.begin() as work:
+        if story := work.story(what):
+            return story
+        item = find_item(store, what)
+        if item.story is not None and (story := work.story(item.story)):
+            return story
+    raise NotFoundError(f"the item {item.item.title!r} stands in no story; `aggregator keep {what}` puts it in one")
+
+
+def keep(store: Store, rules: Rules, what: str, now: datetime) -> StoredItem:
+    """From now on the item belongs to the subject, whatever the rules say."""
+    return _rule(store, rules, what, "keep", now)
+
+
+def drop(store: Store, rules: Rules, what: str, now: datetime) -> StoredItem:
+    """From now on the item does not belong to the subject, whatever the rules say."""
+    return _rule(store, rules, what, "drop", now)
+
+
+def _rule(store: Store, rules: Rules, what: str, ruling: str, now: datetime) -> StoredItem:
+    stored = replace(find_item(store, what), ruling=ruling)
+
+    def carry_out(settling: Settling) -> None:
+        settling.work.rule(stored.key, ruling)
+        keys = rules.folder.keys(stored.item) if ruling == "keep" else frozenset()
+        revise(settling, stored, Judged(stored.item, stored.verdict), keys)
+
+    _settle(store, rules, now, carry_out)
+    return store.item(stored.key) or stored
+
+
+def merge(store: Store, rules: Rules, a: str, b: str, now: datetime) -> StoredStory:
+    """Two stories are one; the id of the one told later stays valid as a name of the other."""
+    pair = find_story(store, a), find_story(store, b)
+    first, second = sorted(pair, key=lambda story: (not story.seed, story.told or now))
+    if first.id == second.id:
+        return first
+
+    def carry_out(settling: Settling) -> None:
+        settling.work.merge(second.id, into=first.id)
+        for member in second.members:
+            settling.work.assign(member.key, first.id, Evidence("curator", _title(first), 1.0, ("merged by hand",)))
+        settling.touched.add(first.id)
+
+    _settle(store, rules, now, carry_out)
+    return find_story(store, first.id)
+
+
+def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
+    """The item is a story of its own, and is never put back into the one it stood in."""
+    stored, story = find_item(store, what), find_story(store, what)
+    if len([member for member in story.members if not member.seed]) < 2 and not story.seed:
+        raise NotFoundError(f"{stored.item.title!r} is the only item of its story; there is nothing to split")
+
+    def carry_out(settling: Settling) -> None:
+        settling.work.part(stored.key, story.id)
+        own = found(settling, stored.item)
+        settling.work.assign(stored.key, own, Evidence("curator", _title(story), 1.0, ("split by hand",)))
+        settling.touched |= {story.id, own}
+
+    _settle(store, rules, now, carry_out)
+    return find_story(store, f"#{stored.key}")
+
+
+def _settle(store: Store, rules: Rules, now: datetime, carry_out: Callable[[Settling], None]) -> None:
+    with store.begin() as work:
+        settling = Settling(work, rules, now)
+        carry_out(settling)
+        tell(settling)
+
+
+def _title(story: StoredStory) -> str:
+    return story.members[0].item.title if story.members else ""

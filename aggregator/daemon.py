@@ -1,0 +1,139 @@
+"""The main job: refresh on time and serve what is published, until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from types import FrameType
+
+from aggregator import report
+from aggregator.app import App, load_subject, open_app
+from aggregator.config import Config, load
+from aggregator.errors import ConfigError
+from aggregator.health import Overview, metrics
+from aggregator.ports import Clock
+from aggregator.schedule import ringing
+from aggregator.serve import Server, build_app
+from aggregator.settle import Settled
+
+log = logging.getLogger(__name__)
+
+LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
+PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is published this often
+
+
+class Signals:
+    """What the operator asked for: SIGTERM and Ctrl-C stop, SIGHUP reloads the configuration."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+        self._told = threading.Event()
+
+    def __enter__(self) -> Signals:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    def wait(self) -> None:
+        """Until there is something to do."""
+        self._told.wait()
+        self._told.clear()
+
+    def _heard(self, number: int, _: FrameType | None) -> None:
+        self.reload = number == signal.SIGHUP
+        self.stop = self.stop or not self.reload
+        self._told.set()
+
+
+def run(config: Config, clock: Clock) -> None:
+    """Poll, publish and serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    with Signals() as signals:
+        while not signals.stop:
+            signals.reload = False
+            with open_app(config, clock) as app:
+                app.publish()
+                with _serving(app), ringing(partial(refresh, app, signals), LOOK):
+                    config = _wait(config, signals)
+    log.info("stopped")
+
+
+def refresh(app: App, signals: Signals) -> None:
+    """Visit what is due and publish what it brought, now and then on the way, too."""
+    published, changed = app.collector.clock.now(), False
+    outcomes: list[Settled] = []
+    for settled in app.refresh(stop=lambda: signals.stop or signals.reload):
+        log.info("%s", report.line(settled))
+        outcomes.append(settled)
+        changed = changed or settled.changed
+        if changed and app.collector.clock.now() - published > PUBLISH:
+            app.publish()
+            published, changed = app.collector.clock.now(), False
+    if changed:
+        app.publish()
+    if outcomes:
+        log.info("%s", report.summary(outcomes))
+
+
+def _wait(config: Config, signals: Signals) -> Config:
+    """Until told to stop or to reload; the configuration to go on with: the old one while the new one is wrong."""
+    while True:
+        signals.wait()
+        if signals.stop:
+            return config
+        try:
+            fresh = load(config.path)
+            load_subject(fresh)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("not reloaded: %s", problem)
+            signals.reload = False
+        else:
+            log.info("reloaded %s", config.path)
+            return fresh
+
+
+@contextmanager
+def _serving(app: App) -> Iterator[None]:
+    """The published folder over HTTP, unless the configuration says not to."""
+    listen = app.config.server.listen
+    if not listen:
+        yield
+        return
+    host, _, port = listen.rpartition(":")
+    pages = build_app(
+        app.config.resolve(app.config.feed.output),
+        health=lambda: _health(app),
+        metrics=lambda: metrics(_overview(app)),
+        status=lambda: _status(app),
+    )
+    server = Server(pages, host, int(port))
+    server.start()
+    log.info("the page is at %s", server.address)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _overview(app: App) -> Overview:
+    return Overview(app.store.health(), app.collector.clock.now())
+
+
+def _health(app: App) -> tuple[bool, dict[str, object]]:
+    overview = _overview(app)
+    return not overview.silent, {"worries": overview.worries()}
+
+
+def _status(app: App) -> str:
+    overview = _overview(app)
+    return f"{report.worries(overview)}\n\n{report.plain(report.sources(overview))}\n"

@@ -1,0 +1,119 @@
+"""How the whole is doing, told from how its sources are doing: for the status page, monitoring and metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from aggregator.model import SourceHealth
+
+QUIET_AFTER = timedelta(days=14)  # a source that brought nothing new for so long deserves a look
+FAILURES = 3  # in a row; one or two are weather
+SILENT_AFTER = timedelta(hours=25)  # no visit at all has gone well for longer than the longest usual interval
+
+
+class State(StrEnum):
+    HEALTHY = "ok"
+    NEW = "not visited yet"
+    EMPTY = "empty"  # answers, and has never had an entry
+    QUIET = "quiet"
+    FAILING = "failing"
+    DISABLED = "disabled"
+
+
+def state(one: SourceHealth, now: datetime) -> State:
+    """How a source is, in a word: a feed that answers and brings nothing is not well, either."""
+    if not one.enabled:
+        return State.DISABLED
+    if one.failures:
+        return State.FAILING
+    if one.last_visit is None:
+        return State.NEW
+    if not one.seen:
+        return State.EMPTY
+    return State.QUIET if one.last_new and now - one.last_new > QUIET_AFTER else State.HEALTHY
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of all sources at one time."""
+
+    sources: tuple[SourceHealth, ...]
+    now: datetime
+
+    @property
+    def counts(self) -> Counter[State]:
+        return Counter(state(one, self.now) for one in self.sources)
+
+    @property
+    def silent(self) -> bool:
+        """Visits are made, and none has gone well for long: the fault is probably here, not there."""
+        last = max((one.last_success for one in self.sources if one.enabled and one.last_success), default=None)
+        visited = any(one.last_visit for one in self.sources)
+        return visited and (last is None or self.now - last > SILENT_AFTER)
+
+    def worries(self) -> list[str]:
+        """What the operator should look at, a sentence each; empty when all is well."""
+        said = ["no source has been read for more than a day: is this machine online?"] if self.silent else []
+        for one in self.sources:
+            match state(one, self.now):
+                case State.FAILING if one.failures >= FAILURES:
+                    said.append(f"{one.source.name} failed {one.failures} times in a row: {one.problem}")
+                case State.EMPTY:
+                    said.append(
+                        f"{one.source.name} answers, but its feed has never had an entry: is the address right?"
+                    )
+        return said
+
+    def as_table(self) -> dict[str, Any]:
+        """The overview as plain values, for JSON."""
+        return {
+            "time": self.now,
+            "worries": self.worries(),
+            "sources": [
+                {
+                    "name": one.source.name,
+                    "url": one.source.url,
+                    "state": state(one, self.now),
+                    "last_visit": one.last_visit,
+                    "last_success": one.last_success,
+                    "last_new": one.last_new,
+                    "next_due": one.next_due,
+                    "why": one.why,
+                    "failures": one.failures,
+                    "problem": one.problem,
+                    "items": one.seen,
+                    "kept": one.kept,
+                    "moved_to": one.moved_to,
+                }
+                for one in self.sources
+            ],
+        }
+
+
+def metrics(overview: Overview) -> str:
+    """The overview in Prometheus' text format, version 0.0.4."""
+    rows = [
+        ("aggregator_sources", "Sources by state.", [(f'{{state="{s}"}}', overview.counts[s]) for s in State]),
+        ("aggregator_items", "Items seen.", [("", sum(one.seen for one in overview.sources))]),
+        (
+            "aggregator_items_kept",
+            "Items that belong to the subject.",
+            [("", sum(one.kept for one in overview.sources))],
+        ),
+        (
+            "aggregator_last_success_timestamp_seconds",
+            "When a source was last read without a failure.",
+            [("", max((int(one.last_success.timestamp()) for one in overview.sources if one.last_success), default=0))],
+        ),
+    ]
+    return "".join(_family(name, help, samples) for name, help, samples in rows)
+
+
+def _family(name: str, help: str, samples: Sequence[tuple[str, int]]) -> str:
+    lines: Iterable[str] = (f"{name}{labels} {value}\n" for labels, value in samples)
+    return f"# HELP {name} {help}\n# TYPE {name} gauge\n" + "".join(lines)

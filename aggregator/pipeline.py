@@ -1,0 +1,141 @@
+"""The whole journey in one place: refresh, collect, settle, publish."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from aggregator import parse, render
+from aggregator.errors import FeedError
+from aggregator.model import (
+    Changed,
+    Edition,
+    Failed,
+    FailureKind,
+    Fetched,
+    Judged,
+    NotModified,
+    Refused,
+    Task,
+    Unchanged,
+    Visit,
+)
+from aggregator.ports import Clock, Engine, Fetch, Isolate, Publisher, Store
+from aggregator.settle import Rules, Settled, settle
+from aggregator.stories import present
+from aggregator.topics import Judge
+
+LEASE = timedelta(minutes=15)  # longer than any visit may take; what a process held that died is free after it
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """What it takes to visit a source: no store, so that it can work in any thread, process or machine."""
+
+    clock: Clock
+    fetch: Fetch
+    isolate: Isolate
+    judge: Judge
+
+
+def refresh(
+    collector: Collector,
+    engine: Engine,
+    store: Store,
+    rules: Rules,
+    *,
+    lane: Callable[[Task], str],
+    stop: Callable[[], bool],
+    everything: bool = False,
+) -> Generator[Settled, None, None]:
+    """Claim what is due, visit many sources at once, settle one visit at a time.
+
+    What was settled comes as visits end. Once `stop` says so, no visit begins any more, those under way are settled,
+    and what was claimed and not visited is given back.
+    """
+    now = collector.clock.now()
+    tasks = store.claim(now, LEASE, everything=everything)
+    waiting = {task.source.url: task for task in tasks}
+    try:
+        with closing(engine.map(partial(_collect_unless, stop, collector), tasks, lane)) as visits:
+            for visit in visits:
+                if visit is not None:
+                    settled = settle(store, rules, visit, now)
+                    del waiting[visit.source.url]
+                    yield settled
+    finally:
+        store.release(waiting.values())
+
+
+def _collect_unless(stop: Callable[[], bool], collector: Collector, task: Task) -> Visit | None:
+    return None if stop() else collect(collector, task)
+
+
+def collect(collector: Collector, task: Task) -> Visit:
+    """Fetch, parse and judge one source; whatever goes wrong becomes the visit's outcome."""
+    started = collector.clock.now()
+    try:
+        visit = _visit(collector, task, started)
+    except Exception as error:
+        failed = Failed(FailureKind.SOFT, f"an unexpected fault, please report it: {type(error).__name__}: {error}")
+        visit = Visit(task.source, started, started, failed, task.known.validators)
+    return replace(visit, finished=collector.clock.now())
+
+
+def _visit(collector: Collector, task: Task, started: datetime) -> Visit:
+    answer = collector.fetch(task)
+    visit = Visit(
+        source=task.source,
+        started=started,
+        finished=started,
+        outcome=Unchanged("304"),
+        validators=task.known.validators,
+        body=task.known.body,
+        head=task.known.head,
+        freshness=answer.freshness,
+        moved_to=answer.moved_to,
+        received=answer.received,
+    )
+    match answer:
+        case Refused(failed=failed):
+            return replace(visit, outcome=failed)
+        case NotModified(validators=validators):
+            return replace(visit, validators=validators)
+        case Fetched():
+            return _read(collector, task, answer, visit)
+
+
+def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Visit:
+    """The visit with what the document says; one that cannot be read leaves all that was known in place."""
+    body = hashlib.blake2b(answer.data, digest_size=16).digest()
+    if body == task.known.body:
+        return replace(visit, validators=answer.validators, outcome=Unchanged("same bytes"))
+    try:
+        document = parse.read(answer.url, answer.data, answer.content_type, task.source, task.known, collector.isolate)
+    except FeedError as error:
+        return replace(visit, outcome=Failed(FailureKind.SOFT, str(error)))
+    judge, scope, boilerplate = collector.judge, task.source.scope, task.known.boilerplate
+    judged = tuple(Judged(item, judge.judge(item, scope, boilerplate)) for item in document.items)
+    return replace(
+        visit,
+        outcome=Changed(document.head, judged, document.entries, document.problems),
+        validators=answer.validators,
+        body=body,
+        head=document.head_digest,
+    )
+
+
+def publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int) -> tuple[str, ...]:
+    """Write what has been told as feeds and a page, in the frame's words; the names of the files that changed.
+
+    `max_entries`: stories in the subscription documents, the newest told; 0: all.
+    """
+    told = store.stories(max_entries or None)
+    sources = {source.url: source for source in frame.sources}
+    stories = tuple(present(story, sources, frame.language) for story in told)
+    updated = max((max(story.updated, story.told) for story in stories), default=frame.updated)
+    return publisher.publish(render.render(replace(frame, stories=stories, updated=updated)))

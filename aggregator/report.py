@@ -1,0 +1,259 @@
+"""How results read in a terminal: tables where someone looks, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aggregator.evaluate import Evaluation, Labelled, Score
+from aggregator.health import Overview, state
+from aggregator.model import (
+    Changed,
+    Failed,
+    Founds,
+    Joins,
+    Placement,
+    StoredItem,
+    StoredStory,
+    Story,
+    Unchanged,
+    Verdict,
+)
+from aggregator.settle import Settled
+
+Part = Table | str
+
+
+def line(settled: Settled) -> str:
+    """One visit in one line."""
+    return f"{settled.visit.source.name}: {said(settled)}"
+
+
+def said(settled: Settled) -> str:
+    """What came of a visit, in words."""
+    match settled.visit.outcome:
+        case Failed(message=message):
+            return f"failed: {message}"
+        case Unchanged(by=by):
+            return f"unchanged ({by})"
+        case Changed(judged=judged, problems=problems, entries=entries):
+            words = "no entries in the feed" if not entries and not judged else _count(settled.new, "new item")
+            if settled.kept:
+                words += f", {settled.kept} kept"
+            if settled.told:
+                words += f", {_count(settled.told, 'new story', 'new stories')}"
+            return words + (f" ({'; '.join(problems[:2])})" if problems else "")
+
+
+def summary(outcomes: Sequence[Settled]) -> str:
+    """A refresh in one line."""
+    failed = sum(isinstance(one.visit.outcome, Failed) for one in outcomes)
+    unchanged = sum(isinstance(one.visit.outcome, Unchanged) for one in outcomes)
+    changed = len(outcomes) - failed - unchanged
+    new, kept, told = (sum(getattr(one, name) for one in outcomes) for name in ("new", "kept", "told"))
+    return (
+        f"{_count(len(outcomes), 'source')} visited: {changed} changed, {unchanged} unchanged, {failed} failed; "
+        f"{_count(new, 'new item')}, {kept} kept, {_count(told, 'new story', 'new stories')}"
+    )
+
+
+def visits(outcomes: Sequence[Settled]) -> Table:
+    """What happened to each source."""
+    table = _table("source", "new", "kept", "stories", "what happened")
+    for one in sorted(outcomes, key=lambda one: (isinstance(one.visit.outcome, Failed), one.visit.source.name)):
+        numbers = [str(number or "") for number in (one.new, one.kept, one.told)]
+        table.add_row(Text(one.visit.source.name), *numbers, Text(said(one)))
+    return table
+
+
+def sources(overview: Overview) -> Table:
+    """The sources with their health."""
+    table = _table("source", "state", "items", "kept", "last new", "next visit", "remark")
+    for one in overview.sources:
+        table.add_row(
+            Text(f"{one.source.name}\n{one.source.url}"),
+            state(one, overview.now).value,
+            str(one.seen or ""),
+            str(one.kept or ""),
+            _ago(one.last_new, overview.now),
+            _ahead(one.next_due, overview.now) if one.enabled else "",
+            Text(one.problem or one.why),
+        )
+    return table
+
+
+def worries(overview: Overview) -> str:
+    """How many sources are in which state, and what the operator should look at."""
+    counts = ", ".join(f"{number} {state.value}" for state, number in overview.counts.most_common())
+    return "\n".join([f"{_count(len(overview.sources), 'source')}: {counts}", *overview.worries()])
+
+
+def stories(told: Iterable[Story]) -> Table:
+    """The published stories with their members."""
+    table = _table("date", "score", "story")
+    for story in told:
+        words = Text(story.title, style="bold")
+        words.append(f"\n{story.id}{'  (seed)' if story.seed else ''}", style="dim")
+        for member in story.members:
+            words.append(f"\n  {'*' if member.lead else '-'} {member.source} [{member.language or '?'}] {member.title}")
+            words.append(f"\n    {member.url or ''}", style="dim")
+        table.add_row(f"{story.published:%Y-%m-%d}", f"{story.score:.2f}", words)
+    return table
+
+
+def explanation(verdict: Verdict, ruling: str | None = None) -> str:
+    """Why an item was kept or not."""
+    lines = [f"{verdict.decision.value}, score {verdict.score:.2f}"]
+    if ruling:
+        lines = [f"{'kept' if ruling == 'keep' else 'dropped'} by the curator; the rules say: {lines[0]}"]
+    lines += [
+        f"  {one.weight:+.2f}  {one.field}: {one.concept}" + (f" “{one.text}”" if one.text else "")
+        for one in verdict.reasons
+    ]
+    return "\n".join(lines if verdict.reasons else [*lines, "  nothing of the subject was found in it"])
+
+
+def standing(stored: StoredItem, story: StoredStory | None) -> str:
+    """Which story an item stands in, and why there."""
+    if story is None or stored.evidence is None:
+        return "in no story"
+    evidence = stored.evidence
+    lines = [
+        f"story {story.id}" + (" (a seed)" if story.seed else "") + ("" if story.told else ", not published: too old")
+    ]
+    if evidence.kind == "founds":
+        lines.append("  it was the first to tell it")
+    else:
+        lines.append(f"  {evidence.kind} ({evidence.strength:.2f}) as “{evidence.other}”")
+        lines += [f"    {detail}" for detail in evidence.details]
+    others = [member for member in story.members if member.key != stored.key]
+    lines += [f"  also in it: {member.item.title} ({member.item.link or 'no link'})" for member in others]
+    return "\n".join(lines)
+
+
+def placement(placed: Placement) -> str:
+    """Where a text would go."""
+    match placed:
+        case Founds():
+            return "it would begin a story of its own"
+        case Joins(story=story, evidence=evidence):
+            found = "\n".join(f"    {detail}" for detail in evidence.details)
+            why = f"{evidence.kind} ({evidence.strength:.2f}) as “{evidence.other}”"
+            return f"it would join story {story}\n  {why}\n{found}"
+
+
+def scores(result: Evaluation) -> dict[str, Any]:
+    """The figures of an evaluation as plain values, for JSON."""
+    return {
+        "items": result.items,
+        "relevance": _figures(result.relevance),
+        "by_language": {language: _figures(score) for language, score in result.by_language.items()},
+        "stories": _figures(result.stories),
+        "pairs": _figures(result.pairs),
+        "missed": [one.id for one in result.missed],
+        "wrongly_kept": [one.id for one in result.wrongly_kept],
+        "wrongly_joined": [[a.id, b.id] for a, b in result.wrongly_joined],
+    }
+
+
+def _figures(score: Score) -> dict[str, float]:
+    return {"precision": round(score.precision, 4), "recall": round(score.recall, 4), "f1": round(score.f1, 4)}
+
+
+def evaluation(result: Evaluation, shown: int = 20) -> list[Part]:
+    """Scores by language, and the mistakes."""
+    scores = _table("", "precision", "recall", "F1")
+    _score(scores, "relevance", result.relevance)
+    for language, score in result.by_language.items():
+        _score(scores, f"  {language}", score)
+    _score(scores, "stories (B-cubed)", result.stories)
+    _score(scores, "pairs put together", result.pairs)
+    parts: list[Part] = [scores]
+    for heading, mistakes in (("missed", result.missed), ("wrongly kept", result.wrongly_kept)):
+        parts += [f"{heading}: {len(mistakes)}", *(f"  {_labelled(one)}" for one in mistakes[:shown])]
+    parts += [f"wrongly put together: {len(result.wrongly_joined)}"]
+    parts += [f"  {_labelled(a)}\n  = {_labelled(b)}" for a, b in result.wrongly_joined[:shown]]
+    return parts
+
+
+def as_json(value: Any) -> str:
+    """Any of the values above for a script: dates in ISO 8601, UTC."""
+    return json.dumps(value, default=_plain, ensure_ascii=False, indent=2)
+
+
+def as_json_line(value: Any) -> str:
+    """One value on one line."""
+    return json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bytes):
+        return value.hex()
+    return asdict(value)
+
+
+def show(console: Console, part: Part) -> None:
+    """Print a part: a table for people at a terminal, tab-separated lines for anything else."""
+    if isinstance(part, Table) and console.is_terminal:
+        console.print(part)
+    else:
+        text = part if isinstance(part, str) else plain(part)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def plain(table: Table) -> str:
+    """A table as tab-separated lines, for scripts and files."""
+    columns = [[_cell(cell) for cell in column.cells] for column in table.columns]
+    rows = [[str(column.header) for column in table.columns], *zip(*columns, strict=True)]
+    return "\n".join("\t".join(row) for row in rows)
+
+
+def _cell(cell: Any) -> str:
+    text = cell.plain if isinstance(cell, Text) else str(cell)
+    return " | ".join(part.strip() for part in text.splitlines())
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("new", "kept", "items") else "left")
+    return table
+
+
+def _score(table: Table, name: str, score: Score) -> None:
+    table.add_row(name, f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}")
+
+
+def _labelled(one: Labelled) -> str:
+    return f"{one.id} [{one.lang}] {one.title}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _ago(then: datetime | None, now: datetime) -> str:
+    return f"{_span(now - then)} ago" if then else "never"
+
+
+def _ahead(then: datetime | None, now: datetime) -> str:
+    return "" if then is None else "now" if then <= now else f"in {_span(then - now)}"
+
+
+def _span(length: timedelta) -> str:
+    seconds = max(0, int(length.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
