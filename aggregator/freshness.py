@@ -1,0 +1,86 @@
+"""Reads what an answer's headers ask of the next visit: how long it is fresh, when to come back, who would tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import mktime_tz, parsedate_tz
+from urllib.parse import urljoin, urlsplit
+
+from requests.utils import parse_header_links
+
+from aggregator.model import Freshness
+
+_LONGEST = 2**31  # seconds; RFC 9111, 1.2.2: what a larger number means
+_LONGEST_WAIT = timedelta(days=30)  # a Retry-After beyond it is a mistake, not a wish
+_DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,]*)))?\s*(?:,|$)', re.IGNORECASE)
+
+
+def freshness(headers: Mapping[str, str], url: str, now: datetime) -> Freshness:
+    """`url`: the document's own address, which links in `headers` are relative to."""
+    date = _date(headers.get("Date")) or now
+    hub, self_link = _links(headers.get("Link", ""), url)
+    return Freshness(
+        fresh_for=_fresh_for(headers, date),
+        retry_after=_retry_after(headers.get("Retry-After"), date),
+        hub=hub,
+        self_link=self_link,
+    )
+
+
+def _fresh_for(headers: Mapping[str, str], date: datetime) -> timedelta | None:
+    """RFC 9111, 4.2: max-age less Age, else Expires less Date; None: nothing said, or not to be kept at all."""
+    wishes: dict[str, str] = {}
+    for name, quoted, plain in _DIRECTIVE.findall(headers.get("Cache-Control", "")):
+        wishes.setdefault(name.lower(), quoted or plain)
+    if wishes.get("no-cache") == "" or "no-store" in wishes:  # with a value, no-cache speaks of single fields only
+        return None
+    age = _seconds(headers.get("Age")) or timedelta(0)
+    if "max-age" in wishes:
+        lifetime = _seconds(wishes["max-age"])
+        return None if lifetime is None else max(lifetime - age, timedelta(0))
+    if "Expires" not in headers:
+        return None
+    expires = _date(headers["Expires"])
+    return max(expires - date, timedelta(0)) if expires else timedelta(0)  # 5.3: an unreadable one has expired
+
+
+def _retry_after(value: str | None, date: datetime) -> timedelta | None:
+    """RFC 9110, 10.2.3: seconds, or a date, which is taken by the server's own clock; None: absent, past, garbled."""
+    wait = _seconds(value)
+    if wait is None:
+        moment = _date(value)
+        wait = moment - date if moment else None
+    return min(wait, _LONGEST_WAIT) if wait and wait > timedelta(0) else None
+
+
+def _links(header: str, url: str) -> tuple[str | None, str | None]:
+    """The targets of rel=hub and rel=self (RFC 8288), absolute; only what the web can reach."""
+    found: dict[str, str] = {}
+    for link in parse_header_links(header) if "rel" in header else ():
+        try:
+            target = urljoin(url, link["url"])
+            valid = urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname
+        except ValueError:
+            continue
+        if valid:
+            for relation in link.get("rel", "").lower().split():
+                found.setdefault(relation, target)
+    return found.get("hub"), found.get("self")
+
+
+def _seconds(value: str | None) -> timedelta | None:
+    digits = (value or "").strip()
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return timedelta(seconds=_LONGEST if len(digits) > 10 else min(int(digits), _LONGEST))
+
+
+def _date(value: str | None) -> datetime | None:
+    """An HTTP date in any of its three forms (RFC 9110, 5.6.7)."""
+    parsed = parsedate_tz(value) if value else None
+    try:
+        return datetime.fromtimestamp(mktime_tz(parsed), UTC) if parsed else None
+    except (ValueError, OverflowError, OSError):
+        return None
