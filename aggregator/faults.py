@@ -23,7 +23,7 @@ class Fault(Enum):
 
     PRIVATE = (
         HARD,
-        "{host} leads to {address}, which is {range}, not the public web (allow_private_addresses in [fetch] permits it)",
+        "{host} leads to {address}, which is {range}, not the web ([fetch] allow_private_addresses permits it)",
     )
     BAD_ADDRESS = (HARD, "the address cannot be asked for: {detail}")
     BAD_HEADER = (HARD, "a header configured for this source cannot be sent: names and values must be plain text")
