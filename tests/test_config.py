@@ -1,0 +1,103 @@
+"""What config.toml may say, and what is answered when it says something else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from aggregator.config import load
+from aggregator.errors import ConfigError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load(written(folder, text), {})
+    return caught.value.problems
+
+
+def test_an_empty_file_is_a_configuration_with_every_default(tmp_path: Path) -> None:
+    """Every key but a source's url has a default."""
+    config = load(written(tmp_path, ""), {})
+    assert (config.feed.max_entries, config.topic.threshold, config.fetch.timeout_seconds) == (100, 0.5, 20)
+    assert config.schedule.max_interval == timedelta(hours=24)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    """The published folder and an SQLite file are found wherever the command is started."""
+    config = load(written(tmp_path, '[feed]\noutput = "out"\n[store]\nurl = "sqlite:///data/a.db"'), {})
+    assert config.resolve(config.feed.output) == tmp_path / "out"
+    assert config.store_url == f"sqlite:///{tmp_path}/data/a.db"
+
+
+def test_an_address_of_another_database_stays_as_it_is(tmp_path: Path) -> None:
+    """Only SQLite's relative paths are resolved."""
+    text = '[store]\nurl = "postgresql+psycopg://me@localhost/aggregator"'
+    assert load(written(tmp_path, text), {}).store_url == "postgresql+psycopg://me@localhost/aggregator"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[feeds]\n", "unknown key feeds, did you mean feed?"),
+        ("[fetch]\nconcurency = 3\n", "[fetch] unknown key concurency, did you mean concurrency?"),
+        ('[fetch]\ntimeout_seconds = "fast"\n', "[fetch] timeout_seconds = 'fast': "),
+        ("[feed]\nmax_entries = -1\n", "[feed] max_entries = -1: "),
+        ('[schedule]\nmin_interval = "often"\n', "write"),
+        ('[server]\nlisten = "8080"\n', "[server] listen = '8080': "),
+        ('[[source]]\nname = "A"\n', "[[source]] 1 (A) url is missing"),
+        ('[[source]]\nurl = "example.org/feed"\n', "a full web address is needed"),
+        ('[[source]]\nurl = "https://e.org/"\nprority = 3\n', "unknown key prority, did you mean priority?"),
+        ('[[source]]\nurl = "https://e.org/"\npriority = 12\n', "priority = 12: "),
+        ('[[source]]\nurl = "https://e.org/"\nheaders = { A = 1 }\n', "headers.A = 1: "),
+        ("[feed\n", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key_and_what_would_be_right(tmp_path: Path, text: str, expected: str) -> None:
+    """One clear sentence, that begins with the file's path."""
+    if expected == "write":
+        expected = "[schedule] min_interval = 'often': a time is written as a number and s, m, h or d"
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith(str(tmp_path / "config.toml"))
+    assert expected in problem
+    assert "\n" not in problem
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Nobody has to run it again to see the next mistake."""
+    assert len(problems(tmp_path, '[feed]\ntitel = "x"\n[fetch]\nper_host = 0\n')) == 2
+
+
+def test_a_source_listed_twice_is_a_mistake(tmp_path: Path) -> None:
+    """http and https of one feed are one feed, and so are spellings of the host."""
+    text = '[[source]]\nurl = "https://e.org/feed"\n[[source]]\nurl = "http://E.org/feed"\n'
+    assert "is listed already as [[source]] 1" in problems(tmp_path, text)[0]
+
+
+def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """A newcomer in the wrong folder is told about `init`."""
+    with pytest.raises(ConfigError, match="aggregator init"):
+        load(tmp_path / "config.toml")
+
+
+def test_secrets_come_from_the_environment_and_stay_out_of_sight(tmp_path: Path) -> None:
+    """${VAR} is replaced, and the value shows in no representation of the source."""
+    path = written(tmp_path, '[[source]]\nurl = "https://e.org/"\nheaders = { Authorization = "Bearer ${TOKEN}" }\n')
+    (source,) = load(path, {"TOKEN": "s3cret"}).listed(enabled=True)
+    assert source.headers == (("Authorization", "Bearer s3cret"),)
+    assert "s3cret" not in repr(source)
+    assert "s3cret" not in repr(load(path, {"TOKEN": "s3cret"}))
+
+
+def test_a_variable_that_is_not_set_is_a_mistake_unless_the_source_is_disabled(tmp_path: Path) -> None:
+    """A missing secret would only show as a refused request much later."""
+    text = '[[source]]\nurl = "https://e.org/"\nheaders = { A = "${NO_SUCH}" }\n'
+    assert "NO_SUCH is not set" in problems(tmp_path, text)[0]
+    load(written(tmp_path, text + "enabled = false\n"), {})
