@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from aggregator.model import Edition, Enclosure, Member, Story
+from aggregator.normalise import clean_language_tag, publishable_link, shorten
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
 # bidirectional embeddings, overrides and isolates (they can make a title read as what it is not, and leak into the
@@ -19,13 +20,7 @@ from aggregator.model import Edition, Enclosure, Member, Story
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff\u202a-\u202e\u2066-\u2069]"
 )
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # BCP 47, the shapes in use
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9;/?:@&=+$._!~*'()%,#-]+")
-_RESERVED = ";/?:@&=+$,!~*'()%#"  # with letters, digits and "_.-~": all that a URI is made of (RFC 3986, section 2)
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CLUSTER_INSIDE = re.compile(
-    "[\u0300-\u036f\u0483-\u0489\u200c\u200d\u20d0-\u20ff\ufe00-\ufe0f\u3099\u309a\U0001f3fb-\U0001f3ff]"
-)
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the oldest date that the W3C feed validator holds to be plausible
 _TITLE_CHARACTERS = 120  # of the summary, where a story has no title; about two lines in a reader's list
 
@@ -78,43 +73,9 @@ def clean(text: str) -> str:
     return " ".join(_UNPRINTABLE.sub("", text).split())
 
 
-def excerpt(text: str, characters: int) -> str:
-    """The beginning of a text, at most so many characters long, ending between words where the script has them."""
-    if len(text) <= characters:
-        return text
-    end = characters - 1  # the ellipsis counts
-    while end > 0 and (_CLUSTER_INSIDE.match(text[end]) or text[end - 1] == "\u200d"):
-        end -= 1
-    if end <= 0:
-        return ""
-    space = text.rfind(" ", 0, end + 1)
-    if space > end * 2 // 3:
-        end = space
-    return text[:end].rstrip(" ,;:–—-") + "…"
-
-
-def web_address(url: str | None) -> str | None:
-    """An http or https link as a URI (RFC 3986), international parts encoded, credentials removed; None: not one."""
-    if not url:
-        return None
-    try:
-        parts = urlsplit(clean(url))
-        host, port = parts.hostname or "", parts.port
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
-    except ValueError:  # a broken port, bracket or international name; UnicodeError is one, too
-        return None
-    if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", name):
-        return None
-    name = f"[{name}]" if ":" in name else name
-    netloc = name if port is None else f"{name}:{port}"
-    rest = (_STRAY_PERCENT.sub("%25", quote(part, safe=_RESERVED)) for part in (parts.path, parts.query))
-    return urlunsplit((parts.scheme, netloc, *rest, quote(parts.fragment, safe=_RESERVED.replace("#", ""))))
-
-
-def language_tag(language: str | None) -> str | None:
-    """A language as a BCP 47 tag; None: it is not one."""
-    tag = clean(language or "").replace("_", "-")
-    return tag if _LANGUAGE.fullmatch(tag) else None
+def publishable(url: str | None) -> str | None:
+    """The link as a web address in ASCII, without credentials; None where it is none."""
+    return publishable_link(url, None) if url else None
 
 
 def language_name(tag: str | None) -> str:
@@ -147,14 +108,14 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
     told = instant(story.told)
     members = tuple(_member(member) for member in story.members)
     summary = clean(story.summary)
-    title = clean(story.title) or excerpt(summary, _TITLE_CHARACTERS) or _untitled(members)
+    title = clean(story.title) or shorten(summary, _TITLE_CHARACTERS) or _untitled(members)
     presentable = replace(
         story,
         id=_identifier(story.id),
         title=title,
-        summary=excerpt(summary, excerpt_characters),
-        link=web_address(story.link),
-        language=language_tag(story.language),
+        summary=shorten(summary, excerpt_characters),
+        link=publishable(story.link),
+        language=_language(story.language),
         published=max(_EARLIEST, min(instant(story.published), told)),
         told=told,
         updated=max(_EARLIEST, instant(story.updated)),
@@ -176,10 +137,10 @@ def _member(member: Member) -> Member:
         member,
         url=clean(member.url or "") or None,
         title=clean(member.title),
-        source=clean(member.source) or (urlsplit(web_address(member.source_url) or "").hostname or "Unknown"),
-        source_url=web_address(member.source_url) or "",
-        site=web_address(member.site),
-        language=language_tag(member.language),
+        source=clean(member.source) or (urlsplit(publishable(member.source_url) or "").hostname or "Unknown"),
+        source_url=publishable(member.source_url) or "",
+        site=publishable(member.site),
+        language=_language(member.language),
         published=instant(member.published),
         updated=instant(member.updated) if member.updated else None,
         authors=_distinct(member.authors),
@@ -188,13 +149,17 @@ def _member(member: Member) -> Member:
     )
 
 
+def _language(tag: str | None) -> str | None:
+    return clean_language_tag(tag) if tag else None
+
+
 def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(cleaned for text in texts if (cleaned := clean(text))))
 
 
 def _enclosures(enclosures: Iterable[Enclosure]) -> Iterable[Enclosure]:
     for enclosure in enclosures:
-        url = web_address(enclosure.url)
+        url = publishable(enclosure.url)
         kind = clean(enclosure.type or "")
         if url is not None:
             known = re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind, re.ASCII)
@@ -235,7 +200,7 @@ def _telling(member: Member) -> str:
 
 
 def _linked(label: str, member: Member) -> str:
-    url = web_address(member.url)
+    url = publishable(member.url)
     if url is None:
         return label
     hreflang = f' hreflang="{member.language}"' if member.language else ""

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aggregator.entries import Entry, day_name, direction, language_name, timestamp, web_address
+from aggregator.entries import Entry, day_name, direction, language_name, publishable, timestamp
 from aggregator.model import Edition, Member, Story
 
 if TYPE_CHECKING:
@@ -33,22 +33,24 @@ class Day:
 def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
     """The page as UTF-8 HTML."""
     stories = tuple(entry.story for entry in entries)
-    style = _read("page.css")
+    style, linked_data = _read("page.css"), _linked_data(edition, stories)
     page = _template().render(
         edition=edition,
         days=tuple(_days(stories)),
         stories=len(stories),
         outlets=len({member.source for story in stories for member in story.members}),
+        sign=_read("favicon.svg").replace("<svg ", '<svg class="sign" aria-hidden="true" ', 1),
         style=style,
         style_hash=_csp_hash(style),
-        linked_data=_linked_data(edition, stories),
+        linked_data=linked_data,
+        data_hash=_csp_hash(linked_data),
     )
     return page.encode()
 
 
 def favicon() -> bytes:
     """The page's icon, SVG: many lines that become one."""
-    return _read("favicon.svg").encode()
+    return (_read("favicon.svg") + "\n").encode()
 
 
 def _days(stories: tuple[Story, ...]) -> Iterator[Day]:
@@ -94,14 +96,14 @@ def _article(story: Story) -> dict[str, Any]:
     return {key: value for key, value in article.items() if value}
 
 
-def _csp_hash(style: str) -> str:
-    """What lets this style sheet, and no other, through the Content-Security-Policy (CSP 3, 2.3.1)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _csp_hash(text: str) -> str:
+    """What lets this element's text, and no other, through the Content-Security-Policy (CSP 3, 2.3.1)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
 def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
 
 
 @cache
@@ -117,7 +119,7 @@ def _template() -> Template:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "address": web_address,
+        "address": publishable,
         "day": day_name,
         "direction": direction,
         "language": language_name,

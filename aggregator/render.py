@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
 from html import escape
 from typing import Any
 
 from aggregator import page
-from aggregator.entries import Entry, clean, instant, language_tag, prepare, timestamp, web_address
+from aggregator.entries import Entry, clean, instant, prepare, publishable, timestamp
 from aggregator.model import Edition, Enclosure, Member, Story
+from aggregator.normalise import clean_language_tag
+from aggregator.sources import to_opml
 
 ATOM = "http://www.w3.org/2005/Atom"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
@@ -39,7 +40,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "rss.xml": rss(edition, entries),
         "atom.xml": atom(edition, entries),
         "feed.json": json_feed(edition, entries),
-        "sources.opml": opml(edition),
+        "sources.opml": to_opml(edition.sources, edition.title),
         "favicon.svg": page.favicon(),
         "index.html": page.html(edition, entries),
     }
@@ -51,9 +52,9 @@ def _presentable(edition: Edition) -> Edition:
         edition,
         title=title,
         description=clean(edition.description) or title,
-        link=web_address(edition.link) or edition.link,
-        language=language_tag(edition.language) or "en",
-        hub=web_address(edition.hub) or "",
+        link=publishable(edition.link) or edition.link,
+        language=clean_language_tag(edition.language) or "en",
+        hub=publishable(edition.hub) or "",
         updated=instant(edition.updated),
     )
 
@@ -142,7 +143,7 @@ def _finish_atom_entry(element: Any, story: Story, add: Callable[..., Any]) -> N
     if story.link:
         element.find(f"{{{ATOM}}}link").set("rel", "alternate")
     for member in story.members:
-        if url := web_address(member.url):
+        if url := publishable(member.url):
             language = {"hreflang": member.language} if member.language else {}
             title = {"title": member.title} if member.title else {}
             add(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
@@ -247,26 +248,6 @@ def _json_story(story: Story) -> dict[str, Any]:
             for member in story.members
         ],
     }
-
-
-def opml(edition: Edition) -> bytes:
-    """The sources as an OPML 2.0 subscription list, without credentials (opml.org/spec2.opml)."""
-    from lxml import etree
-
-    root = etree.Element("opml", version="2.0")
-    head = etree.SubElement(root, "head")
-    etree.SubElement(head, "title").text = edition.title
-    etree.SubElement(head, "dateModified").text = format_datetime(edition.updated, usegmt=True)
-    body = etree.SubElement(root, "body")
-    for source in edition.sources:
-        if url := web_address(source.url):
-            name = clean(source.name) or url
-            tag = language_tag(source.language)
-            language = {"language": tag} if tag else {}
-            etree.SubElement(body, "outline", text=name, title=name, type="rss", xmlUrl=url, **language)
-    if len(body) == 0:
-        etree.SubElement(body, "outline", text="No sources yet")  # a body holds at least one outline
-    return _serialised(root)
 
 
 def _generator(edition: Edition, name: str) -> Any:
