@@ -1,0 +1,332 @@
+"""Runs work over many inputs: threads that are polite to each host, and child processes for what may go wrong."""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+import itertools
+import math
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+from urllib.parse import urlsplit
+
+from aggregator.errors import FeedError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Inline:
+    """The engine in its simplest form: one input after the other, in the caller's thread."""
+
+    def map(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
+    ) -> Generator[R, None, None]:
+        for each in inputs:
+            yield work(each)
+
+    def close(self) -> None:
+        pass
+
+
+class Threads:
+    """An engine of threads: `concurrency` in all, `per_lane` in one lane, whose starts are `gap` seconds apart.
+
+    Spacing holds from one map to the next; the number in a lane is counted within each map.
+    """
+
+    def __init__(self, concurrency: int, per_lane: int, gap: float) -> None:
+        self._concurrency = concurrency
+        self._per_lane = per_lane
+        self._gap = gap
+        self._last: dict[Hashable, float] = {}  # lane → when an input of it last started, by the monotonic clock
+        self._running: set[_Run[Any, Any]] = set()
+
+    def map(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
+    ) -> Generator[R, None, None]:
+        """Results as they come; an exception in `work` is raised here, and ends the map.
+
+        Closing the generator, or an exception in it (Ctrl-C), starts nothing more and waits for what runs.
+        """
+        self._forget()
+        lanes = _Lanes[T](self._per_lane, self._gap, self._last)
+        for each in inputs:
+            lanes.add(lane(each), each)
+        run = _Run(work, lanes)
+        self._running.add(run)
+        try:
+            yield from run.results(min(self._concurrency, len(lanes)))
+        finally:
+            self._running.discard(run)
+            run.stop()
+            run.join()
+
+    def close(self) -> None:
+        """Start nothing more: each map that is being read yields what still runs, and ends."""
+        for run in tuple(self._running):
+            run.stop()
+
+    def _forget(self) -> None:
+        """Drop the starts that are too long ago to matter."""
+        before = time.monotonic() - self._gap
+        for lane in [lane for lane, at in self._last.items() if at <= before]:
+            del self._last[lane]
+
+
+class _Run(Generic[T, R]):
+    """One map: threads that take work as it may start, and a queue of what came of it."""
+
+    def __init__(self, work: Callable[[T], R], lanes: _Lanes[T]) -> None:
+        self._work = work
+        self._lanes = lanes
+        self._change = threading.Condition()
+        self._next_look = math.inf  # when the thread that waits by the clock will look again; the others sleep
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+        self._alive = 0
+        self._done: queue.SimpleQueue[tuple[R | None, BaseException | None] | None] = queue.SimpleQueue()
+
+    def results(self, threads: int) -> Generator[R, None, None]:
+        self._alive = threads
+        for _ in range(threads):
+            thread = threading.Thread(target=self._serve, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        while threads and (done := self._done.get()) is not None:
+            result, error = done
+            if error is not None:
+                raise error
+            yield result  # type: ignore[misc]
+
+    def stop(self) -> None:
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        try:
+            while (taken := self._take()) is not None:
+                lane, each = taken
+                try:
+                    self._done.put((self._work(each), None))
+                except BaseException as error:  # not swallowed: handed to the thread that reads the results
+                    self._done.put((None, error))
+                with self._change:
+                    self._lanes.free(lane)
+                    self._change.notify()
+        finally:
+            with self._change:
+                self._alive -= 1
+                if not self._alive:
+                    self._done.put(None)
+
+    def _take(self) -> tuple[Hashable, T] | None:
+        """The next input that may start, waiting for it; None: there will be no more."""
+        with self._change:
+            while not self._stopped and len(self._lanes):
+                now = time.monotonic()
+                at = self._lanes.next_start()
+                if at <= now:
+                    taken = self._lanes.take(now)
+                    if self._lanes.next_start() < self._next_look:
+                        self._change.notify()
+                    return taken
+                self._wait(at, now)
+            self._change.notify_all()
+            return None
+
+    def _wait(self, until: float, now: float) -> None:
+        """Sleep until something changes; of all who sleep, one looks at the clock as well."""
+        if until >= self._next_look:
+            self._change.wait()
+            return
+        self._next_look = until
+        self._change.wait(until - now)
+        if self._next_look == until:
+            self._next_look = math.inf
+
+
+@dataclass(slots=True)
+class _Lane(Generic[T]):
+    waiting: deque[T] = field(default_factory=deque)
+    running: int = 0
+    listed: bool = False  # whether it stands in the heap: it may start one more, now or at a known time
+
+
+class _Lanes(Generic[T]):
+    """What waits, and when the next may start: a heap of lanes by that time, so that no lane is searched for."""
+
+    def __init__(self, limit: int, gap: float, last: dict[Hashable, float]) -> None:
+        """`last`: lane → when an input of it last started; kept up to date for whoever comes after."""
+        self._limit = limit
+        self._gap = gap
+        self._last = last
+        self._lanes: dict[Hashable, _Lane[T]] = {}
+        self._heap: list[tuple[float, int, Hashable]] = []
+        self._order = itertools.count()  # of lanes that may start at the same time, the first listed goes first
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, name: Hashable, each: T) -> None:
+        lane = self._lanes.setdefault(name, _Lane())
+        lane.waiting.append(each)
+        self._size += 1
+        self._list(name, lane)
+
+    def next_start(self) -> float:
+        """When the next input may start; infinite while all lanes are full or empty."""
+        return self._heap[0][0] if self._heap else math.inf
+
+    def take(self, now: float) -> tuple[Hashable, T]:
+        name = heapq.heappop(self._heap)[2]
+        lane = self._lanes[name]
+        lane.listed = False
+        lane.running += 1
+        self._size -= 1
+        if self._gap:
+            self._last[name] = now
+        each = lane.waiting.popleft()
+        self._list(name, lane)
+        return name, each
+
+    def free(self, name: Hashable) -> None:
+        lane = self._lanes[name]
+        lane.running -= 1
+        self._list(name, lane)
+
+    def _list(self, name: Hashable, lane: _Lane[T]) -> None:
+        if lane.listed or not lane.waiting or lane.running >= self._limit:
+            return
+        lane.listed = True
+        at = self._last[name] + self._gap if name in self._last else 0.0
+        heapq.heappush(self._heap, (at, next(self._order), name))
+
+
+@lru_cache(maxsize=16384)
+def registrable_domain(url: str) -> str:
+    """The part of a link's host that its owner registered (example.co.uk), as a name for all of its servers.
+
+    An IP address or a name of one part (localhost) stands for itself, together with its port.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if "." not in host or _is_address(host):
+        return parts.netloc.rpartition("@")[2].lower()
+    return _suffixes().privatesuffix(host) or host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+@cache
+def _suffixes() -> Any:
+    from publicsuffixlist import PublicSuffixList  # its list takes a moment to read
+
+    return PublicSuffixList()
+
+
+def direct(function: Callable[..., R], *arguments: Any) -> R:
+    """The isolate in its simplest form: a plain call, safe for nothing."""
+    return function(*arguments)
+
+
+class Children:
+    """An isolate of child processes: each call has a time and a memory limit, and costs at most its own child.
+
+    No child starts before the first call. They come from a server process that runs no threads, and are replaced
+    after some hundred calls, since what a hostile document leaves behind cannot be known.
+    """
+
+    def __init__(self, workers: int, seconds: float, megabytes: int, preload: tuple[str, ...] = ()) -> None:
+        """`workers`: children at once; `seconds`, `megabytes`: the limits of a call, above what an idle child takes.
+
+        `preload`: modules that the server process loads once, for all children.
+        """
+        self._workers = workers
+        self._seconds = seconds
+        self._megabytes = megabytes
+        self._preload = preload
+        self._lock = threading.Lock()
+        self._pool: Any = None
+
+    def __call__(self, function: Callable[..., R], *arguments: Any) -> R:
+        """The function's result, or the exception it raised; FeedError: it ran into a limit, or its child died."""
+        from pebble import ProcessExpired
+
+        future = self._started().schedule(function, args=arguments, timeout=self._seconds)
+        try:
+            result: R = future.result()
+        except TimeoutError as error:
+            raise FeedError(f"reading the document took longer than {self._seconds:g} seconds") from error
+        except MemoryError as error:
+            raise FeedError(f"reading the document took more than {self._megabytes} MB of memory") from error
+        except RecursionError as error:
+            raise FeedError("the document is nested too deeply to be read") from error
+        except (ProcessExpired, CancelledError) as error:
+            raise FeedError("the process that was to read the document ended before it was done") from error
+        return result
+
+    def close(self) -> None:
+        """End the children, and the calls that still run with them."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.stop()
+                self._pool.join()
+                self._pool = None
+
+    def _started(self) -> Any:
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._start()
+            return self._pool
+
+    def _start(self) -> Any:
+        import multiprocessing
+
+        from pebble import ProcessPool
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["__main__", *self._preload])
+        return ProcessPool(
+            self._workers,
+            max_tasks=_CALLS,
+            initializer=_confine,
+            initargs=(self._megabytes << 20,),
+            context=cast(Any, context),
+        )
+
+
+_CALLS = 200  # of one child; starting a child that has its modules preloaded costs as much as one or two documents
+
+
+def _confine(room: int) -> None:
+    """Called in a new child: bound its memory, and leave Ctrl-C to the parent, who ends its children itself."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError, ValueError):  # elsewhere than on Linux, the time limit has to do
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + room
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
