@@ -1,0 +1,235 @@
+"""Opens the store's database once it is known to be ours; what SQLite and PostgreSQL do differently stands here."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from aggregator.errors import StoreError
+from aggregator.schema import STEPS, applied, migrate
+
+PATIENCE = 10.0  # seconds that a writer waits for another one
+CHECKED_WHOLE = 64 * 2**20  # bytes; a larger file would hold up the start: SQLite checks about 500 MB a second
+APPLICATION = 0x61676772  # "aggr": SQLite's application_id, by which file(1) and we know the file
+ADVISORY = 0x61676772  # PostgreSQL's advisory lock, which makes one writer of several processes
+
+
+class Database:
+    """Connections to one database: many readers, and one writer at a time.
+
+    Raises StoreError, having changed nothing, where the database cannot be opened or is not an aggregator's.
+    """
+
+    def __init__(self, url: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
+        address = _address(url)
+        self.name = address.render_as_string(hide_password=True)
+        self.path = None
+        if address.get_backend_name() == "sqlite":
+            self.path = _prepare(address)
+            self.name = str(self.path)
+        self._turn = Lock()
+        with self._in_words("nothing was changed"):
+            self._engine = _engine(address)
+            done = self._look(steps)
+        while done < len(steps):
+            done = self._step(steps)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A consistent view of what was last committed."""
+        with self._in_words("try again"), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """The only writing transaction: committed at the end of the block, undone by an exception."""
+        if not self._turn.acquire(timeout=PATIENCE):
+            raise StoreError(
+                f"{self.name} is busy: another thread has been writing for {PATIENCE:.0f} seconds; try again"
+            )
+        try:
+            with self._in_words("nothing of it was written"), self._engine.connect() as connection:
+                connection = connection.execution_options(writes=True)
+                with connection.begin():
+                    yield connection
+        finally:
+            self._turn.release()
+
+    def backup(self, path: str) -> None:
+        """A consistent, compact copy, put in place whole; an earlier copy there is replaced, anything else is not."""
+        if self.path is None:
+            raise StoreError(f"{self.name} is not a file; use pg_dump for a copy of it")
+        target = Path(path).absolute()
+        if target.exists() and (target.samefile(self.path) or not _is_ours(target)):
+            raise StoreError(f"{target} exists and is not a backup; name another file")
+        part = target.with_name(f"{target.name}.part-{os.getpid()}")
+        try:
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as connection:
+                connection.execute("VACUUM INTO ?", (str(part),))
+            _to_disk(part)
+            part.replace(target)
+            _to_disk(target.parent)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{target} could not be written: {error}; the store itself is untouched") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _look(self, steps: Sequence[Sequence[str]]) -> int:
+        with self._engine.connect() as connection:
+            try:
+                return applied(connection, steps)
+            except StoreError as error:
+                self._engine.dispose()
+                raise StoreError(
+                    f"{self.name} is not a database this program can use: {error};"
+                    " name another one under [store] url; nothing was changed"
+                ) from error
+
+    def _step(self, steps: Sequence[Sequence[str]]) -> int:
+        with self.writing() as connection:
+            if self.path is not None:
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
+            return migrate(connection, steps)
+
+    @contextmanager
+    def _in_words(self, end: str) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            reason = str(error.orig).strip()
+            raise StoreError(f"the database {self.name} failed: {reason}; {_advice(reason)}{end}") from error
+
+
+def _advice(reason: str) -> str:
+    if "locked" in reason:
+        return "another process is writing to it; "
+    if "full" in reason:
+        return "make room on its disk; "
+    if "malformed" in reason or "not a database" in reason:
+        return "put a backup in its place; "
+    return ""
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+        backend = address.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"{url!r} is not the address of a database; write sqlite:///PATH or postgresql+psycopg://…"
+        ) from error
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError(
+            f"databases of the kind {backend!r} are not known; write sqlite:///PATH or postgresql+psycopg://…"
+        )
+    if backend == "sqlite" and address.database in (None, "", ":memory:"):
+        raise StoreError(f"{url!r} names no file; write sqlite:///PATH")
+    return address
+
+
+def _engine(address: URL) -> Engine:
+    try:
+        if address.get_backend_name() == "postgresql":
+            engine = create_engine(address, isolation_level="REPEATABLE READ")
+            event.listen(engine, "begin", _begin_postgresql)
+            return engine
+        engine = create_engine(address, connect_args={"timeout": PATIENCE})
+    except ImportError as error:
+        raise StoreError(
+            f"the address asks for the package {error.name!r}, which is not installed; install it"
+        ) from error
+    event.listen(engine, "connect", _tune_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:
+    """WAL lets readers and the writer work at once; FULL makes a commit outlast a power cut (sqlite.org/wal.html)."""
+    connection.isolation_level = None  # transactions are begun below, by SQLAlchemy's word and not the driver's guess
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "cache_size = -16000",  # KiB a connection; 2,000 (the default) doubled the time to add an item among 1,000,000
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A writer takes its lock at once: one that began by reading could be refused it later, beyond any patience."""
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """The lock goes with the transaction; each statement after it sees what the writer before has committed."""
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY})")
+
+
+def _prepare(address: URL) -> Path:
+    """The file of a SQLite address, its folder made, after reading enough of it to know that it is ours or empty."""
+    path = Path(address.database or "").absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder {path.parent} cannot be made: {error.strerror}; nothing was changed") from error
+    if path.is_dir() or not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
+        raise StoreError(f"{path} cannot be written; name another file under [store] url; nothing was changed")
+    if not path.exists():
+        return path
+    try:
+        with closing(_peek(path)) as connection:
+            wrong = _wrong(connection, whole=path.stat().st_size <= CHECKED_WHOLE)
+    except sqlite3.Error as error:
+        wrong = str(error)
+    if wrong:
+        raise StoreError(
+            f"{path} is not an aggregator database: {wrong}; name another file under [store] url,"
+            " or put a backup in its place; nothing was changed"
+        )
+    return path
+
+
+def _wrong(connection: sqlite3.Connection, whole: bool) -> str:
+    """What keeps this SQLite file from being used; "" where it is ours and sound, or empty."""
+    if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return ""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
+        return "another program made it"
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
+    return "" if found == "ok" else f"it is damaged ({found})"
+
+
+def _peek(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with closing(_peek(path)) as connection:
+            return bool(connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION)
+    except sqlite3.Error:
+        return False
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,432 @@
+"""The ports in memory, as plain as can be: what every real part must behave like, and what tests of the flow run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
+from threading import Lock
+
+from aggregator.errors import NotFoundError, StoreError
+from aggregator.model import (
+    Answer,
+    Changed,
+    Decision,
+    Evidence,
+    Failed,
+    FailureKind,
+    Judged,
+    Known,
+    Plan,
+    Refused,
+    Rhythm,
+    Seed,
+    Source,
+    SourceHealth,
+    StoredItem,
+    StoredStory,
+    Task,
+    Validators,
+    Visit,
+)
+from aggregator.planting import SEED_SOURCE, seed_judged, seed_told
+
+_PATIENCE = 10.0  # seconds that a writer waits for another one
+_BOILERPLATE = 3  # items that share a sentence
+
+
+class FixedClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        self._now += by
+
+
+class ScriptedFetch:
+    """Answers by source url, or what a function makes of the task; a url without an answer has no server."""
+
+    def __init__(self, answers: Mapping[str, Answer | Callable[[Task], Answer]]) -> None:
+        self._answers = answers
+
+    def __call__(self, task: Task) -> Answer:
+        match self._answers.get(task.source.url):
+            case None:
+                return Refused(Failed(FailureKind.TEMPORARY, f"no server answers at {task.source.url}"))
+            case answer if callable(answer):
+                return answer(task)
+            case answer:
+                return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Sourced:
+    """A source with its state."""
+
+    source: Source
+    due: datetime
+    position: int | None = None  # in the configuration; None: not listed
+    enabled: bool = True
+    known: Known = field(default_factory=Known)
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    why: str = "new"
+    leased_until: datetime | None = None
+    held_until: datetime | None = None
+    failure: str = ""
+    warning: str = ""
+    title: str = ""  # what the feed calls itself
+    site: str | None = None
+    sentences: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A story without its members."""
+
+    seed: bool
+    told: datetime | None
+    updated: datetime
+    lead: int | None
+
+
+@dataclass(slots=True)
+class _State:
+    """All that is remembered; the values are never changed in place, so a copy of the dictionaries is a snapshot."""
+
+    sources: dict[str, _Sourced] = field(default_factory=dict)
+    items: dict[int, StoredItem] = field(default_factory=dict)
+    keys: dict[int, frozenset[str]] = field(default_factory=dict)
+    stories: dict[str, _Told] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)  # every id a story goes by → the story's own
+    parted: dict[int, frozenset[str]] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> _State:
+        return _State(*(dict(getattr(self, one.name)) for one in fields(self)))
+
+    def members(self, story: str) -> tuple[StoredItem, ...]:
+        found = (stored for stored in self.items.values() if stored.story == story)
+        return tuple(sorted(found, key=lambda one: (not one.seed, one.first_seen, one.key)))
+
+    def story(self, id: str) -> StoredStory:
+        told = self.stories[id]
+        return StoredStory(id, told.seed, told.told, told.updated, told.lead, self.members(id))
+
+
+class MemoryWork:
+    """ports.Work on a copy of the state, which the store takes over at the end."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def find(self, source: str, id: str) -> StoredItem | None:
+        found = (one for one in self._state.items.values() if (one.item.source, one.item.id) == (source, id))
+        return next(found, None)
+
+    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+        wanted = frozenset(keys)
+        stories = {
+            stored.story
+            for stored in self._state.items.values()
+            if stored.story is not None and wanted & self._state.keys[stored.key] and _reaches(stored, since)
+        }
+        return tuple(self._state.story(id) for id in self._state.stories if id in stories)
+
+    def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
+        return self._add(judged, keys, now, seed=False)
+
+    def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
+        self._change(key, item=judged.item, verdict=judged.verdict)
+        self._state.keys[key] = frozenset(keys)
+
+    def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
+        self._change(key, story=None if story is None else self._name(story), evidence=evidence)
+
+    def found(self, story: str, now: datetime) -> None:
+        self._found(story, now, seed=False)
+
+    def story(self, id: str) -> StoredStory | None:
+        return self._state.story(self._state.names[id]) if id in self._state.names else None
+
+    def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
+        self._retell(self._name(story), told=told, lead=lead, updated=updated)
+
+    def merge(self, story: str, into: str) -> None:
+        """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
+        gone, stays = self._name(story), self._name(into)
+        if gone == stays:
+            return
+        for stored in self._state.members(gone):
+            self._change(stored.key, story=stays)
+        for name, own in tuple(self._state.names.items()):
+            if own == gone:
+                self._state.names[name] = stays
+        old, new = self._state.stories.pop(gone), self._state.stories[stays]
+        told = min((one for one in (old.told, new.told) if one is not None), default=None)
+        self._retell(stays, told=told, seed=old.seed or new.seed)
+
+    def rule(self, key: int, ruling: str | None) -> None:
+        self._change(key, ruling=ruling)
+
+    def part(self, key: int, story: str) -> None:
+        own = self._name(story)
+        self._change(key)
+        self._state.parted[key] = self._state.parted.get(key, frozenset()) | {own}
+
+    def parted(self, key: int) -> frozenset[str]:
+        names = self._state.names
+        return frozenset(names[story] for story in self._state.parted.get(key, ()) if story in names)
+
+    def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
+        before = self._state.sources.get(visit.source.url)
+        if before is None:
+            raise NotFoundError(f"the source {visit.source.url} was never listed; name it in the configuration first")
+        retry_after = visit.freshness.retry_after
+        after = replace(
+            _after(before, visit),
+            due=plan.due,
+            why=plan.why,
+            rhythm=plan.rhythm,
+            leased_until=None,
+            held_until=None if retry_after is None else visit.finished + retry_after,
+        )
+        counts = dict(before.sentences)
+        for sentence, times in sentences.items():
+            counts[sentence] = counts.get(sentence, 0) + times
+        shared = frozenset(sentence for sentence, times in counts.items() if times >= _BOILERPLATE)
+        known = replace(after.known, boilerplate=shared, distrust=plan.rhythm.distrust)
+        self._state.sources[visit.source.url] = replace(after, known=known, sentences=counts)
+
+    def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
+        planted = {one.item.id: one.key for one in self._state.items.values() if one.seed}
+        for id in planted.keys() - {seed.id for _, seed, _ in seeds}:
+            self._uproot(planted[id], now)
+        told_here = (one.told for one in self._state.stories.values() if one.told is not None and not one.seed)
+        first = min(told_here, default=None)
+        for name, seed, keys in seeds:
+            told = seed_told(seed, now, first)
+            if seed.id in planted:
+                own = self._tend(planted[seed.id], seed, keys, now)
+            else:
+                own = self._sow(name, seed, keys, told, now)
+            before = self._state.stories[own].told
+            self._retell(own, told=(before or told) if publish else None)
+
+    def _sow(self, name: str, seed: Seed, keys: Sequence[str], told: datetime, now: datetime) -> str:
+        key = self._add(seed_judged(seed), keys, now, seed=True)
+        if name in self._state.names:
+            self._retell(self._name(name), seed=True, lead=None, updated=now)
+        else:
+            self._found(name, told, seed=True)
+        self.assign(key, name, Evidence("founds", "", 1.0))
+        return self._name(name)
+
+    def _tend(self, key: int, seed: Seed, keys: Sequence[str], now: datetime) -> str:
+        """Bring a seed's text up to date; its story counts as updated if the text stands for it."""
+        stored = self._state.items[key]
+        story = self._name(stored.story or "")
+        self.edit(key, seed_judged(seed), keys)
+        if stored.item != seed_judged(seed).item and self._state.stories[story].lead is None:
+            self._retell(story, updated=now)
+        return story
+
+    def _uproot(self, key: int, now: datetime) -> None:
+        """Take a seed's own text out; its story goes on where it has other members, else it goes too."""
+        story = self._name(self._state.items.pop(key).story or "")
+        left = self._state.members(story)
+        if not left:
+            del self._state.stories[story]
+            self._state.names = {name: own for name, own in self._state.names.items() if own != story}
+        elif not any(member.seed for member in left):
+            lead = self._state.stories[story].lead
+            self._retell(story, seed=False, lead=left[0].key if lead is None else lead, updated=now)
+
+    def _add(self, judged: Judged, keys: Iterable[str], now: datetime, seed: bool) -> int:
+        if self.find(judged.item.source, judged.item.id) is not None:
+            raise StoreError(f"there is an item {judged.item.id} of {judged.item.source} already")
+        key = len(self._state.keys) + 1
+        self._state.items[key] = StoredItem(key, judged.item, judged.verdict, now, seed=seed)
+        self._state.keys[key] = frozenset(keys)
+        return key
+
+    def _found(self, story: str, updated: datetime, seed: bool) -> None:
+        if story in self._state.names:
+            raise StoreError(f"there is a story {story} already")
+        self._state.stories[story] = _Told(seed, None, updated, None)
+        self._state.names[story] = story
+
+    def _change(self, key: int, **values: object) -> None:
+        if key not in self._state.items:
+            raise NotFoundError(f"there is no item #{key}")
+        self._state.items[key] = replace(self._state.items[key], **values)  # type: ignore[arg-type]
+
+    def _retell(self, story: str, **values: object) -> None:
+        self._state.stories[story] = replace(self._state.stories[story], **values)  # type: ignore[arg-type]
+
+    def _name(self, story: str) -> str:
+        if story not in self._state.names:
+            raise NotFoundError(f"there is no story {story}")
+        return self._state.names[story]
+
+
+def _reaches(stored: StoredItem, since: datetime) -> bool:
+    return stored.seed or stored.first_seen >= since or bool(stored.item.published and stored.item.published >= since)
+
+
+def _after(before: _Sourced, visit: Visit) -> _Sourced:
+    """What a visit's outcome says of the document."""
+    match visit.outcome:
+        case Failed(message=message):
+            brought = visit.validators != Validators()
+            validators = visit.validators if brought else before.known.validators
+            return replace(before, known=replace(before.known, validators=validators), failure=message)
+        case Changed(head=head, entries=entries, problems=problems):
+            known = Known(visit.validators, visit.body, visit.head, entries)
+            return replace(
+                before, known=known, failure="", warning=" ".join(problems), title=head.title, site=head.link
+            )
+        case _:
+            return replace(before, known=replace(before.known, validators=visit.validators), failure="")
+
+
+class MemoryStore:
+    """ports.Store in memory, for one process; each transaction copies all, so it is for thousands of items."""
+
+    def __init__(self) -> None:
+        self._state = _State()
+        self._turn = Lock()
+
+    def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
+        with self._writing() as state:
+            state.sources = {url: replace(one, position=None) for url, one in state.sources.items()}
+            for position, source in enumerate((*sources, *disabled)):
+                known = state.sources.get(source.url) or _Sourced(source, now)
+                enabled = position < len(sources)
+                state.sources[source.url] = replace(known, source=source, position=position, enabled=enabled)
+
+    def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
+        with self._writing() as state:
+            MemoryWork(state).plant(seeds, now, publish)
+
+    def claim(
+        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+    ) -> tuple[Task, ...]:
+        with self._writing() as state:
+            found = [one for one in _visited(state) if one.leased_until is None or one.leased_until <= now]
+            if everything:
+                found = [one for one in found if one.held_until is None or one.held_until <= now]
+            else:
+                found = [one for one in found if one.due <= now]
+            found = sorted(found, key=lambda one: one.due)[:limit]
+            for one in found:
+                state.sources[one.source.url] = replace(one, leased_until=now + lease)
+        return tuple(Task(one.source, one.known) for one in found)
+
+    def release(self, tasks: Iterable[Task]) -> None:
+        with self._writing() as state:
+            for task in tasks:
+                state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=None)
+
+    def rhythm(self, source: str) -> Rhythm:
+        return self._state.sources[source].rhythm if source in self._state.sources else Rhythm()
+
+    def next_due(self) -> datetime | None:
+        """When the next source can be claimed: it is due, and not leased."""
+        return min((max(one.due, one.leased_until or one.due) for one in _visited(self._state)), default=None)
+
+    @contextmanager
+    def begin(self) -> Iterator[MemoryWork]:
+        with self._writing() as state:
+            yield MemoryWork(state)
+
+    def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
+        state = self._state
+        told = [story for id, one in state.stories.items() if one.told and (story := state.story(id)).members]
+        told.sort(key=lambda one: one.id)
+        told.sort(key=lambda one: (one.told, max(map(_date, one.members))), reverse=True)
+        return tuple(told[:limit])
+
+    def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
+        found = self._state.items.values()
+        return tuple(one for one in found if link_or_id in (one.item.link, one.item.id))
+
+    def item(self, key: int) -> StoredItem | None:
+        return self._state.items.get(key)
+
+    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
+        unruled = (one for one in self._state.items.values() if one.ruling is None)
+        near = (one for one in unruled if one.verdict.decision is Decision.UNDECIDED)
+        return tuple(sorted(near, key=lambda one: -one.verdict.score)[:limit])
+
+    def retained(self) -> Iterator[StoredItem]:
+        return (one for one in tuple(self._state.items.values()) if one.item.source != SEED_SOURCE)
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        state = self._state
+        return tuple(_health(one, state.items.values()) for one in _listed(state))
+
+    def get(self, name: str) -> str | None:
+        return self._state.settings.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        with self._writing() as state:
+            state.settings[name] = value
+
+    def backup(self, path: str) -> None:
+        raise StoreError(f"a store in memory has no copy to write to {path}; use one in a file")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    @contextmanager
+    def _writing(self) -> Iterator[_State]:
+        if not self._turn.acquire(timeout=_PATIENCE):
+            raise StoreError(
+                f"the store is busy: another thread has been writing for {_PATIENCE:.0f} seconds; try again"
+            )
+        try:
+            state = self._state.copy()
+            yield state
+            self._state = state
+        finally:
+            self._turn.release()
+
+
+def _listed(state: _State) -> list[_Sourced]:
+    listed = [(one.position, one) for one in state.sources.values() if one.position is not None]
+    return [one for _, one in sorted(listed, key=lambda pair: pair[0])]
+
+
+def _visited(state: _State) -> list[_Sourced]:
+    return [one for one in _listed(state) if one.enabled]
+
+
+def _date(member: StoredItem) -> datetime:
+    return member.item.published or member.first_seen
+
+
+def _health(one: _Sourced, items: Iterable[StoredItem]) -> SourceHealth:
+    own = [stored for stored in items if stored.item.source == one.source.url]
+    return SourceHealth(
+        source=one.source,
+        enabled=one.enabled,
+        last_visit=one.rhythm.last_visit,
+        last_success=one.rhythm.last_success,
+        last_new=one.rhythm.last_new,
+        next_due=one.due if one.enabled else None,
+        interval=one.rhythm.interval,
+        why=one.why,
+        failures=one.rhythm.failures,
+        problem=one.failure or one.warning,
+        title=one.title,
+        site=one.site,
+        seen=len(own),
+        kept=sum(stored.story is not None for stored in own),
+        moved_to=one.rhythm.moved_to,
+    )

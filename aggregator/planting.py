@@ -1,0 +1,29 @@
+"""What a seed story looks like in a store: as an item, and when it counts as told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from aggregator.model import Decision, Item, Judged, Seed, Verdict
+
+SEED_SOURCE = ""  # the source of a seed's own text: none
+
+
+def seed_judged(seed: Seed) -> Judged:
+    """A seed's own text as an item that belongs to the subject by the operator's word."""
+    item = Item(
+        source=SEED_SOURCE,
+        id=seed.id,
+        link=seed.link,
+        title=seed.title,
+        summary=seed.summary,
+        published=seed.published,
+        language=seed.language,
+    )
+    return Judged(item, Verdict(Decision.KEPT, 1.0, (), "seed"))
+
+
+def seed_told(seed: Seed, now: datetime, first: datetime | None) -> datetime:
+    """When a seed counts as told: on its own date, but before the first story that was told here (None: none yet)."""
+    latest = now if first is None else min(now, first)
+    return min(seed.published or now, latest - timedelta(microseconds=1))

@@ -1,0 +1,294 @@
+"""Values of the domain as rows of the store's tables, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from struct import iter_unpack, unpack
+from typing import Any
+
+from aggregator.model import (
+    Changed,
+    Decision,
+    Enclosure,
+    Evidence,
+    Failed,
+    Item,
+    Judged,
+    Known,
+    Outcome,
+    Plan,
+    Reason,
+    Rhythm,
+    Source,
+    StoredItem,
+    Unchanged,
+    Validators,
+    Verdict,
+    Visit,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+BEYOND_TIME = 2**63 - 1  # later than any moment
+
+# Shared by at least so many items of a source, a sentence says nothing about any of them: two may quote one another.
+BOILERPLATE = 3
+# Sentences counted per source. An agency's stock sentences return with nearly every item, so they outlast the flow
+# of news through a memory of the last few hundred items; ten times as many cost 4 ms at each visit with news.
+SENTENCES = 2_000
+
+
+def micros(moment: datetime | None) -> int | None:
+    """Microseconds since 1970."""
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(number: int | None) -> datetime | None:
+    return None if number is None else _EPOCH + timedelta(microseconds=number)
+
+
+def instant(number: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=number)
+
+
+def span(length: timedelta | None) -> int | None:
+    """Microseconds in a length of time."""
+    return None if length is None else length // _MICROSECOND
+
+
+def length(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(microseconds=number)
+
+
+def key_hash(key: str) -> int:
+    """A key as 64 bits, signed.
+
+    Among 15,000,000 keys the odds that any two collide are 1 in 160,000, and then a story is looked at in vain.
+    """
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+
+
+def pack_keys(keys: Iterable[str]) -> bytes:
+    return b"".join(number.to_bytes(8, "big", signed=True) for number in sorted(set(map(key_hash, keys))))
+
+
+def unpack_keys(packed: bytes) -> tuple[int, ...]:
+    return unpack(f">{len(packed) // 8}q", packed)
+
+
+def pack(fingerprints: frozenset[bytes]) -> bytes | None:
+    """Fingerprints of one length, 1 to 255 bytes, in one string: the length, then each; None: there are none."""
+    if not fingerprints:
+        return None
+    lengths = {len(one) for one in fingerprints}
+    if len(lengths) > 1:
+        raise ValueError(f"the fingerprints of one document have one length, not {sorted(lengths)}")
+    return bytes(lengths) + b"".join(sorted(fingerprints))
+
+
+def unpack_fingerprints(packed: bytes | None) -> frozenset[bytes]:
+    if not packed:
+        return frozenset()
+    return frozenset(one for (one,) in iter_unpack(f"{packed[0]}s", memoryview(packed)[1:]))
+
+
+def source_row(source: Source, enabled: bool, position: int) -> dict[str, Any]:
+    return {
+        "url": source.url,
+        "position": position,
+        "enabled": enabled,
+        "name": source.name,
+        "language": source.language,
+        "scope": source.scope,
+        "priority": source.priority,
+        "interval": span(source.interval),
+    }
+
+
+def source_of(row: Any) -> Source:
+    """A listed source; without its request headers, which are not stored."""
+    return Source(row.url, row.name, row.language, row.scope, row.priority, length(row.interval))
+
+
+def known_of(row: Any) -> Known:
+    return Known(
+        validators=Validators(row.etag, row.last_modified),
+        body=row.body,
+        head=row.head,
+        entries=unpack_fingerprints(row.entries),
+        boilerplate=frozenset(json.loads(row.boilerplate)) if row.boilerplate else frozenset(),
+        distrust=row.distrust,
+    )
+
+
+def rhythm_of(row: Any) -> Rhythm:
+    return Rhythm(
+        interval=length(row.interval),
+        failures=row.failures,
+        failing_since=moment(row.failing_since),
+        last_visit=moment(row.last_visit),
+        last_success=moment(row.last_success),
+        last_new=moment(row.last_new),
+        moved_to=row.moved_to,
+        moved_since=moment(row.moved_since),
+        moved_count=row.moved_count,
+        last_unconditional=moment(row.last_unconditional),
+        distrust=row.distrust,
+        status=row.status,
+        ttl=length(row.ttl),
+        skip_hours=frozenset(_tuple(row.skip_hours)),
+        skip_days=frozenset(_tuple(row.skip_days)),
+    )
+
+
+def rhythm_row(plan: Plan) -> dict[str, Any]:
+    rhythm = plan.rhythm
+    return {
+        "due": micros(plan.due),
+        "why": plan.why,
+        "interval": span(rhythm.interval),
+        "failures": rhythm.failures,
+        "failing_since": micros(rhythm.failing_since),
+        "last_visit": micros(rhythm.last_visit),
+        "last_success": micros(rhythm.last_success),
+        "last_new": micros(rhythm.last_new),
+        "moved_to": rhythm.moved_to,
+        "moved_since": micros(rhythm.moved_since),
+        "moved_count": rhythm.moved_count,
+        "last_unconditional": micros(rhythm.last_unconditional),
+        "distrust": rhythm.distrust,
+        "status": rhythm.status,
+        "ttl": span(rhythm.ttl),
+        "skip_hours": _json(sorted(rhythm.skip_hours)),
+        "skip_days": _json(sorted(rhythm.skip_days)),
+    }
+
+
+def visit_row(visit: Visit, plan: Plan) -> dict[str, Any]:
+    """What a visit leaves in the table rhythm, but for the validators: see keeps_validators."""
+    retry_after = visit.freshness.retry_after
+    return {
+        "held_until": None if retry_after is None else micros(visit.finished + retry_after),
+        "leased_until": None,
+        "etag": visit.validators.etag,
+        "last_modified": visit.validators.last_modified,
+        "failure": _failure(visit.outcome),
+        **rhythm_row(plan),
+    }
+
+
+def _failure(outcome: Outcome) -> str:
+    match outcome:
+        case Failed(message=message):
+            return message
+        case Changed() | Unchanged():
+            return ""
+
+
+def keeps_validators(visit: Visit) -> bool:
+    """Whether the validators known before stay: a failure that brought none says nothing of the document."""
+    return isinstance(visit.outcome, Failed) and visit.validators == Validators()
+
+
+def memory_row(visit: Visit, changed: Changed) -> dict[str, Any]:
+    return {
+        "body": visit.body,
+        "head": visit.head,
+        "entries": pack(changed.entries),
+        "warning": " ".join(changed.problems),
+        "title": changed.head.title,
+        "site": changed.head.link,
+    }
+
+
+def add_counts(counts: str | None, sentences: Mapping[int, int]) -> tuple[str, str | None]:
+    """A source's sentence counts with a visit's added, and the boilerplate that follows from them, both as JSON.
+
+    The least recently seen are forgotten first, within a visit those that fewest items hold.
+    """
+    known = dict(json.loads(counts)) if counts else {}
+    for sentence, times in sorted(sentences.items(), key=lambda pair: pair[1]):
+        known[sentence] = known.pop(sentence, 0) + times
+    kept = list(known.items())[-SENTENCES:]
+    shared = [sentence for sentence, times in kept if times >= BOILERPLATE]
+    return json.dumps(kept, separators=(",", ":")), json.dumps(shared, separators=(",", ":")) if shared else None
+
+
+def item_row(judged: Judged, keys: Iterable[str]) -> dict[str, Any]:
+    """All columns of an item that come from its source and its verdict."""
+    item, verdict = judged.item, judged.verdict
+    return {
+        "source": item.source,
+        "id": item.id,
+        "published": micros(item.published),
+        "decision": verdict.decision.value,
+        "score": verdict.score,
+        "link": item.link,
+        "updated": micros(item.updated),
+        "language": item.language,
+        "publisher": item.publisher,
+        "fingerprint": item.fingerprint,
+        "rules": verdict.rules,
+        "hashes": pack_keys(keys),
+        "title": item.title,
+        "reasons": _json([[one.field, one.concept, one.text, one.weight] for one in verdict.reasons]),
+        "authors": _json(item.authors),
+        "categories": _json(item.categories),
+        "enclosures": _json([[one.url, one.type, one.length] for one in item.enclosures]),
+        "summary": item.summary,
+        "body": item.body,
+    }
+
+
+def evidence_json(evidence: Evidence | None) -> str | None:
+    return _json([evidence.kind, evidence.other, evidence.strength, evidence.details]) if evidence else None
+
+
+def stored_of(row: Any, story: str | None) -> StoredItem:
+    """The item of a row, whose story has this id."""
+    return StoredItem(
+        key=row.key,
+        item=Item(
+            source=row.source,
+            id=row.id,
+            link=row.link,
+            title=row.title,
+            summary=row.summary,
+            body=row.body,
+            published=moment(row.published),
+            updated=moment(row.updated),
+            language=row.language,
+            authors=_tuple(row.authors),
+            categories=_tuple(row.categories),
+            enclosures=tuple(Enclosure(*one) for one in _tuple(row.enclosures)),
+            publisher=row.publisher,
+            fingerprint=row.fingerprint,
+        ),
+        verdict=Verdict(
+            Decision(row.decision), row.score, tuple(Reason(*one) for one in _tuple(row.reasons)), row.rules
+        ),
+        first_seen=instant(row.first_seen),
+        story=story,
+        evidence=_evidence(row.evidence),
+        ruling=row.ruling,
+        seed=row.seed,
+    )
+
+
+def _evidence(text: str | None) -> Evidence | None:
+    if text is None:
+        return None
+    kind, other, strength, details = json.loads(text)
+    return Evidence(kind, other, strength, tuple(details))
+
+
+def _json(values: Sequence[object]) -> str | None:
+    """JSON text; None where there is nothing to write, which is the usual case and costs nothing to read."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
+
+
+def _tuple(text: str | None) -> tuple[Any, ...]:
+    return tuple(json.loads(text)) if text else ()

@@ -1,0 +1,226 @@
+"""The tables of the store, and the numbered steps that bring a database of any earlier version to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+    inspect,
+    select,
+)
+
+from aggregator.errors import StoreError
+
+# Moments are microseconds since 1970 in UTC, lengths of time microseconds: exact, quick to compare, and the same
+# on every database. Lists and reasons are JSON text.
+TABLES = MetaData()
+Number = BigInteger().with_variant(Integer, "sqlite")
+
+migration = Table("aggregator_migration", TABLES, Column("step", Number, primary_key=True))
+
+# As configured; a source that is not listed has no position. Request headers stay out: they may hold secrets.
+source = Table(
+    "source",
+    TABLES,
+    Column("url", Text, primary_key=True),
+    Column("position", Number),
+    Column("enabled", Boolean),
+    Column("name", Text),
+    Column("language", Text),
+    Column("scope", Text),
+    Column("priority", Number),
+    Column("interval", Number),
+)
+# What every visit writes, kept narrow: a visit that finds nothing new rewrites this row alone.
+rhythm = Table(
+    "rhythm",
+    TABLES,
+    Column("url", Text, primary_key=True),
+    Column("due", Number),
+    Column("why", Text),
+    Column("leased_until", Number),
+    Column("held_until", Number),  # by the server's Retry-After
+    Column("etag", Text),
+    Column("last_modified", Text),
+    Column("failure", Text),
+    Column("interval", Number),
+    Column("failures", Number),
+    Column("failing_since", Number),
+    Column("last_visit", Number),
+    Column("last_success", Number),
+    Column("last_new", Number),
+    Column("moved_to", Text),
+    Column("moved_since", Number),
+    Column("moved_count", Number),
+    Column("last_unconditional", Number),
+    Column("distrust", Boolean),
+    Column("status", Number),
+    Column("ttl", Number),
+    Column("skip_hours", Text),
+    Column("skip_days", Text),
+)
+# What only a changed document writes; `entries` is packed (rows.pack), as rows it would be 300,000 for 10,000 sources.
+memory = Table(
+    "memory",
+    TABLES,
+    Column("url", Text, primary_key=True),
+    Column("body", LargeBinary),
+    Column("head", LargeBinary),
+    Column("entries", LargeBinary),
+    Column("boilerplate", Text),
+    Column("warning", Text),
+    Column("title", Text),
+    Column("site", Text),
+)
+# How many items hold each sentence, [[hash, count], ...], the least recently seen first; large, so by itself.
+sentence = Table("sentence", TABLES, Column("url", Text, primary_key=True), Column("counts", Text))
+
+story = Table(
+    "story",
+    TABLES,
+    Column("number", Number, primary_key=True),
+    Column("id", Text),
+    Column("seed", Boolean),
+    Column("told", Number),
+    Column("updated", Number),
+    Column("lead", Number),
+)
+# Every id a story goes by: its own, and those of the stories merged into it.
+story_name = Table("story_name", TABLES, Column("name", Text, primary_key=True), Column("story", Number))
+
+# The narrow columns stand first: SQLite reads a row from its start, and leaves the pages of the long text alone.
+item = Table(
+    "item",
+    TABLES,
+    Column("key", Number, primary_key=True),
+    Column("source", Text),
+    Column("id", Text),
+    Column("story", Number),
+    Column("seed", Boolean),
+    Column("first_seen", Number),
+    Column("published", Number),
+    Column("decision", Text),
+    Column("score", Float),
+    Column("ruling", Text),
+    Column("link", Text),
+    Column("updated", Number),
+    Column("language", Text),
+    Column("publisher", Text),
+    Column("fingerprint", LargeBinary),
+    Column("rules", Text),
+    Column("hashes", LargeBinary),  # of its keys, packed: what item_key holds while it stands in a story
+    Column("title", Text),
+    Column("evidence", Text),
+    Column("reasons", Text),
+    Column("authors", Text),
+    Column("categories", Text),
+    Column("enclosures", Text),
+    Column("summary", Text),
+    Column("body", Text),
+)
+# The keys of items that stand in a story. `at` is when the item was first seen or is dated, whichever is later; a
+# seed's is beyond all time. No foreign key: checking it would need a second index as large as the table.
+item_key = Table(
+    "item_key",
+    TABLES,
+    Column("key", Number, primary_key=True),
+    Column("at", Number, primary_key=True),
+    Column("item", Number, primary_key=True),
+)
+parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
+setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
+
+# Words whose spelling differs between databases; everything else in the steps is common to SQLite and PostgreSQL.
+_WORDS = {
+    "sqlite": {
+        "serial": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "number": "INTEGER",
+        "bytes": "BLOB",
+        "clustered": " WITHOUT ROWID",
+    },
+    "postgresql": {
+        "serial": "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+        "number": "BIGINT",
+        "bytes": "BYTEA",
+        "clustered": "",
+    },
+}
+
+# A step that was released is never changed; the next change of the tables is the next step.
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE source (url TEXT PRIMARY KEY, position {number}, enabled BOOLEAN NOT NULL, name TEXT NOT NULL,"
+        " language TEXT, scope TEXT NOT NULL, priority {number} NOT NULL, interval {number})",
+        "CREATE TABLE rhythm (url TEXT PRIMARY KEY REFERENCES source, due {number} NOT NULL, why TEXT NOT NULL,"
+        " leased_until {number}, held_until {number}, etag TEXT, last_modified TEXT, failure TEXT NOT NULL,"
+        " interval {number}, failures {number} NOT NULL, failing_since {number}, last_visit {number},"
+        " last_success {number}, last_new {number}, moved_to TEXT, moved_since {number},"
+        " moved_count {number} NOT NULL, last_unconditional {number}, distrust BOOLEAN NOT NULL,"
+        " status {number}, ttl {number}, skip_hours TEXT, skip_days TEXT)",
+        "CREATE INDEX rhythm_due ON rhythm (due)",
+        "CREATE TABLE memory (url TEXT PRIMARY KEY REFERENCES source, body {bytes}, head {bytes}, entries {bytes},"
+        " boilerplate TEXT, warning TEXT NOT NULL, title TEXT NOT NULL, site TEXT)",
+        "CREATE TABLE sentence (url TEXT PRIMARY KEY REFERENCES source, counts TEXT NOT NULL)",
+        "CREATE TABLE story (number {serial}, id TEXT NOT NULL UNIQUE, seed BOOLEAN NOT NULL, told {number},"
+        " updated {number} NOT NULL, lead {number})",
+        "CREATE INDEX story_told ON story (told)",
+        "CREATE TABLE story_name (name TEXT PRIMARY KEY, story {number} NOT NULL REFERENCES story)",
+        "CREATE INDEX story_name_story ON story_name (story)",
+        "CREATE TABLE item (key {serial}, source TEXT NOT NULL, id TEXT NOT NULL, story {number} REFERENCES story,"
+        " seed BOOLEAN NOT NULL, first_seen {number} NOT NULL, published {number}, decision TEXT NOT NULL,"
+        " score DOUBLE PRECISION NOT NULL, ruling TEXT, link TEXT, updated {number}, language TEXT, publisher TEXT,"
+        " fingerprint {bytes} NOT NULL, rules TEXT NOT NULL, hashes {bytes} NOT NULL, title TEXT NOT NULL,"
+        " evidence TEXT, reasons TEXT, authors TEXT, categories TEXT, enclosures TEXT, summary TEXT NOT NULL,"
+        " body TEXT NOT NULL, UNIQUE (id, source))",
+        "CREATE INDEX item_link ON item (link) WHERE link IS NOT NULL",
+        "CREATE INDEX item_story ON item (story) WHERE story IS NOT NULL",
+        "CREATE INDEX item_source ON item (source, story)",
+        "CREATE INDEX item_undecided ON item (score) WHERE decision = 'undecided'",
+        "CREATE TABLE item_key (key {number} NOT NULL, at {number} NOT NULL, item {number} NOT NULL,"
+        " PRIMARY KEY (key, at, item)){clustered}",
+        "CREATE TABLE parted (item {number} NOT NULL REFERENCES item, story {number} NOT NULL REFERENCES story,"
+        " PRIMARY KEY (item, story))",
+        "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+)
+
+
+def applied(connection: Connection, steps: Sequence[Sequence[str]] = STEPS) -> int:
+    """How many steps the database has behind it; 0: it is empty.
+
+    Raises StoreError where its tables are not an aggregator's, or come from a later version than this one.
+    """
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return 0
+    if migration.name not in tables:
+        raise StoreError("it holds the tables of another program")
+    done = connection.execute(select(func.max(migration.c.step))).scalar() or 0
+    if done > len(steps):
+        raise StoreError(f"a newer version wrote it (its schema is {done}, this version knows {len(steps)})")
+    return int(done)
+
+
+def migrate(connection: Connection, steps: Sequence[Sequence[str]] = STEPS) -> int:
+    """Take the first step not yet taken, within the caller's transaction; how many are taken then."""
+    done = applied(connection, steps)
+    if done == len(steps):
+        return done
+    words = _WORDS[connection.dialect.name]
+    if done == 0:
+        connection.exec_driver_sql(f"CREATE TABLE {migration.name} (step {words['number']} PRIMARY KEY)")
+    for statement in steps[done]:
+        connection.exec_driver_sql(statement.format_map(words))
+    connection.execute(migration.insert().values(step=done + 1))
+    return done + 1

@@ -1,0 +1,199 @@
+"""Remembers sources, items, stories and decisions in a SQL database, each visit in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, func, insert, literal_column, or_, select, update
+
+from aggregator import rows
+from aggregator.database import Database
+from aggregator.model import Rhythm, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.schema import item, memory, rhythm, sentence, setting, source, story
+from aggregator.work import SqlWork, many_items, many_stories, one_item
+
+_PAGE = 500  # items read at once while all are gone through
+
+_RHYTHM = select(rhythm).where(rhythm.c.url == bindparam("url_"))
+_LEASE = update(rhythm).where(rhythm.c.url == bindparam("url_")).values(leased_until=bindparam("until"))
+_VISITED = and_(source.c.position.is_not(None), source.c.enabled.is_(True))
+
+
+class SqlStore:
+    """ports.Store on SQLite or PostgreSQL; see docs/notes/002-store.md.
+
+    `url` is an address as SQLAlchemy writes it. Raises StoreError, here and from every method, in words for a person.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._listed: dict[str, Source] = {}  # with their headers, which are not stored
+
+    def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
+        listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
+        entries = [rows.source_row(one, enabled, position) for position, (one, enabled) in enumerate(listed)]
+        with self._database.writing() as connection:
+            known = set(connection.execute(select(source.c.url)).scalars())
+            connection.execute(update(source).values(position=None))
+            new = [entry for entry in entries if entry["url"] not in known]
+            if old := [{**entry, "url_": entry["url"]} for entry in entries if entry["url"] in known]:
+                connection.execute(update(source).where(source.c.url == bindparam("url_")), old)
+            if new:
+                urls = [{"url": entry["url"]} for entry in new]
+                connection.execute(insert(source), new)
+                connection.execute(insert(rhythm).values(due=rows.micros(now), **_UNVISITED), urls)
+                connection.execute(insert(memory).values(warning="", title=""), urls)
+                connection.execute(insert(sentence).values(counts="[]"), urls)
+        self._listed = {one.url: one for one, _ in listed}
+
+    def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
+        with self._database.writing() as connection:
+            SqlWork(connection).plant(seeds, now, publish)
+
+    def claim(
+        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+    ) -> tuple[Task, ...]:
+        """As the port says. A task's source has its request headers if this store enlisted it."""
+        moment = rows.micros(now)
+        until = rows.micros(now + lease)
+        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment)
+        wanted = (
+            or_(rhythm.c.held_until.is_(None), rhythm.c.held_until <= moment) if everything else rhythm.c.due <= moment
+        )
+        due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
+        with self._database.writing() as connection:
+            found = connection.execute(due).all()
+            if found:
+                connection.execute(_LEASE, [{"url_": row.url, "until": until} for row in found])
+        return tuple(Task(self._source(row), rows.known_of(row)) for row in found)
+
+    def release(self, tasks: Iterable[Task]) -> None:
+        if leases := [{"url_": task.source.url, "until": None} for task in tasks]:
+            with self._database.writing() as connection:
+                connection.execute(_LEASE, leases)
+
+    def rhythm(self, source: str) -> Rhythm:
+        with self._database.reading() as connection:
+            row = connection.execute(_RHYTHM, {"url_": source}).one_or_none()
+        return Rhythm() if row is None else rows.rhythm_of(row)
+
+    def next_due(self) -> datetime | None:
+        """When the next source can be claimed: it is due, and not leased."""
+        free = case((rhythm.c.leased_until > rhythm.c.due, rhythm.c.leased_until), else_=rhythm.c.due)
+        first = select(func.min(free)).join(source, source.c.url == rhythm.c.url).where(_VISITED)
+        with self._database.reading() as connection:
+            return rows.moment(connection.execute(first).scalar())
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlWork]:
+        with self._database.writing() as connection:
+            yield SqlWork(connection)
+
+    def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
+        told = story.c.told.is_not(None) & select(item.c.key).where(item.c.story == story.c.number).exists()
+        with self._database.reading() as connection:
+            if limit is not None:
+                newest = select(story.c.told).where(told).order_by(story.c.told.desc()).limit(limit).subquery()
+                told &= story.c.told >= select(func.min(newest.c.told)).scalar_subquery()
+            numbers = connection.execute(select(story.c.number).where(told)).scalars().all()
+            found = many_stories(connection, numbers)
+        return tuple(_newest_first(found)[:limit])
+
+    def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
+        with self._database.reading() as connection:
+            return many_items(connection, or_(item.c.link == link_or_id, item.c.id == link_or_id))
+
+    def item(self, key: int) -> StoredItem | None:
+        with self._database.reading() as connection:
+            return one_item(connection, item.c.key == key)
+
+    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
+        near = and_(item.c.decision == literal_column("'undecided'"), item.c.ruling.is_(None))
+        with self._database.reading() as connection:
+            return many_items(connection, near, item.c.score.desc(), limit=limit)
+
+    def retained(self) -> Iterator[StoredItem]:
+        """As the port says, page by page, so that what it yields may be changed meanwhile."""
+        last, more = -1, True
+        while more:
+            with self._database.reading() as connection:
+                page = many_items(connection, and_(item.c.key > last, item.c.seed.is_(False)), limit=_PAGE)
+            yield from page
+            more = len(page) == _PAGE
+            last = page[-1].key if page else last
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        counts = select(item.c.source, func.count(), func.count(item.c.story)).group_by(item.c.source)
+        with self._database.reading() as connection:
+            seen = {url: (items, kept) for url, items, kept in connection.execute(counts)}
+            found = connection.execute(_HEALTH).all()
+        return tuple(_health_of(row, self._source(row), *seen.get(row.url, (0, 0))) for row in found)
+
+    def get(self, name: str) -> str | None:
+        with self._database.reading() as connection:
+            return connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar()
+
+    def put(self, name: str, value: str) -> None:
+        with self._database.writing() as connection:
+            if not connection.execute(update(setting).where(setting.c.name == name).values(value=value)).rowcount:
+                connection.execute(insert(setting).values(name=name, value=value))
+
+    def backup(self, path: str) -> None:
+        self._database.backup(path)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _source(self, row: Any) -> Source:
+        return self._listed.get(row.url) or rows.source_of(row)
+
+
+_UNVISITED = {"why": "new", "failure": "", "failures": 0, "moved_count": 0, "distrust": False}
+
+_TASK = (
+    select(source, rhythm.c.etag, rhythm.c.last_modified, rhythm.c.distrust, rhythm.c.moved_to)
+    .add_columns(memory.c.body, memory.c.head, memory.c.entries, memory.c.boilerplate)
+    .join(rhythm, rhythm.c.url == source.c.url)
+    .join(memory, memory.c.url == source.c.url)
+)
+_HEALTH = (
+    select(source, rhythm.c.interval.label("pace"), memory.c.warning, memory.c.title, memory.c.site)
+    .add_columns(*(column for column in rhythm.c if column.name not in ("url", "interval")))
+    .join(rhythm, rhythm.c.url == source.c.url)
+    .join(memory, memory.c.url == source.c.url)
+    .where(source.c.position.is_not(None))
+    .order_by(source.c.position)
+)
+
+
+def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:
+    return SourceHealth(
+        source=source,
+        enabled=row.enabled,
+        last_visit=rows.moment(row.last_visit),
+        last_success=rows.moment(row.last_success),
+        last_new=rows.moment(row.last_new),
+        next_due=rows.moment(row.due) if row.enabled else None,
+        interval=rows.length(row.pace),
+        why=row.why,
+        failures=row.failures,
+        problem=row.failure or row.warning,
+        title=row.title,
+        site=row.site,
+        seen=seen,
+        kept=kept,
+        moved_to=row.moved_to,
+    )
+
+
+def _newest_first(told: Iterable[StoredStory]) -> list[StoredStory]:
+    """By when they were told, then by their newest member's date, both from the latest; then by id."""
+    by_id = sorted(told, key=lambda one: one.id)
+    return sorted(by_id, key=lambda one: (one.told, max(map(_date, one.members))), reverse=True)
+
+
+def _date(member: StoredItem) -> datetime:
+    return member.item.published or member.first_seen

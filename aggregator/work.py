@@ -1,0 +1,316 @@
+"""One transaction on the store's database: what settling a visit reads and writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    TextClause,
+    bindparam,
+    delete,
+    desc,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from aggregator import rows
+from aggregator.errors import NotFoundError, StoreError
+from aggregator.model import Changed, Evidence, Judged, Plan, Seed, StoredItem, StoredStory, Visit
+from aggregator.planting import SEED_SOURCE, seed_judged, seed_told
+from aggregator.schema import item, item_key, memory, parted, rhythm, sentence, story, story_name
+
+# Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
+# common as a word; without a limit, one shared by 10,000 items cost 30 ms, and told nothing.
+PER_KEY = 200
+_AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
+
+_ITEM = select(*(column for column in item.c if column.name != "hashes"), story.c.id.label("story_id")).outerjoin(
+    story, item.c.story == story.c.number
+)
+_ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
+_PLACE = select(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes).where(
+    item.c.key == bindparam("key_")
+)
+_STORY = (
+    select(story).join(story_name, story_name.c.story == story.c.number).where(story_name.c.name == bindparam("id_"))
+)
+_RECORD = update(rhythm).where(rhythm.c.url == bindparam("url_"))
+
+
+def one_item(connection: Connection, where: ColumnElement[bool]) -> StoredItem | None:
+    row = connection.execute(_ITEM.where(where)).one_or_none()
+    return None if row is None else rows.stored_of(row, row.story_id)
+
+
+def many_items(
+    connection: Connection, where: ColumnElement[bool], *order: ColumnElement[Any], limit: int | None = None
+) -> tuple[StoredItem, ...]:
+    found = connection.execute(_ITEM.where(where).order_by(*order, item.c.key).limit(limit))
+    return tuple(rows.stored_of(row, row.story_id) for row in found)
+
+
+def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[StoredStory, ...]:
+    """The stories of these numbers with their members, in the order in which they began."""
+    found: list[StoredStory] = []
+    ordered = sorted(numbers)
+    for start in range(0, len(ordered), _AT_ONCE):
+        part = ordered[start : start + _AT_ONCE]
+        members: defaultdict[str, list[StoredItem]] = defaultdict(list)
+        for row in connection.execute(_MEMBERS, {"numbers": part}):
+            members[row.story_id].append(rows.stored_of(row, row.story_id))
+        told = connection.execute(_STORIES, {"numbers": part})
+        found += (_story_of(row, members[row.id]) for row in told)
+    return tuple(found)
+
+
+_MEMBERS = _ITEM.where(item.c.story.in_(bindparam("numbers", expanding=True))).order_by(
+    desc(item.c.seed), item.c.first_seen, item.c.key
+)
+_STORIES: Select[Any] = (
+    select(story).where(story.c.number.in_(bindparam("numbers", expanding=True))).order_by(story.c.number)
+)
+
+
+def _story_of(row: Any, members: Iterable[StoredItem]) -> StoredStory:
+    return StoredStory(row.id, row.seed, rows.moment(row.told), rows.instant(row.updated), row.lead, tuple(members))
+
+
+@cache
+def _sharing(count: int) -> TextClause:
+    """The stories with an item under any of so many keys; as text, since building this many parts takes 1 ms."""
+    parts = (
+        f"SELECT item FROM (SELECT item FROM item_key WHERE key = :key{n} AND at >= :since"  # noqa: S608 (numbers only)
+        f" ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
+        for n in range(count)
+    )
+    return text(f"SELECT DISTINCT story FROM item WHERE key IN ({' UNION '.join(parts)}) AND story IS NOT NULL")  # noqa: S608
+
+
+class SqlWork:
+    """ports.Work within a transaction that is open on a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def find(self, source: str, id: str) -> StoredItem | None:
+        row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
+        return None if row is None else rows.stored_of(row, row.story_id)
+
+    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+        """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""
+        hashes = rows.unpack_keys(rows.pack_keys(keys))
+        numbers: set[int] = set()
+        for start in range(0, len(hashes), _AT_ONCE):
+            part = hashes[start : start + _AT_ONCE]
+            values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since)}
+            numbers.update(self._connection.execute(_sharing(len(part)), values).scalars())
+        return many_stories(self._connection, tuple(numbers))
+
+    def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
+        return self._add(judged, keys, now, seed=False)
+
+    def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
+        self._unindex(key)
+        self._execute_on_item(key, rows.item_row(judged, keys))
+        self._index(key)
+
+    def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
+        number = None if story is None else self._number(story)
+        self._unindex(key)
+        self._execute_on_item(key, {"story": number, "evidence": rows.evidence_json(evidence)})
+        self._index(key)
+
+    def found(self, story: str, now: datetime) -> None:
+        self._found(story, None, now, seed=False)
+
+    def story(self, id: str) -> StoredStory | None:
+        row = self._connection.execute(_STORY, {"id_": id}).one_or_none()
+        return None if row is None else many_stories(self._connection, (row.number,))[0]
+
+    def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
+        self._set(self._number(story), told=rows.micros(told), lead=lead, updated=rows.micros(updated))
+
+    def merge(self, story: str, into: str) -> None:
+        """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
+        gone, stays = self._story_row(story), self._story_row(into)
+        if gone.number == stays.number:
+            return
+        told = min((one for one in (gone.told, stays.told) if one is not None), default=None)
+        self._set(stays.number, told=told, seed=gone.seed or stays.seed)
+        already = select(parted.c.item).where(parted.c.story == stays.number)
+        for statement in (
+            delete(parted).where(parted.c.story == gone.number, parted.c.item.in_(already)),
+            update(parted).where(parted.c.story == gone.number).values(story=stays.number),
+            update(item).where(item.c.story == gone.number).values(story=stays.number),
+            update(story_name).where(story_name.c.story == gone.number).values(story=stays.number),
+        ):
+            self._connection.execute(statement)
+        self._delete_story(gone.number)
+
+    def rule(self, key: int, ruling: str | None) -> None:
+        self._execute_on_item(key, {"ruling": ruling})
+
+    def part(self, key: int, story: str) -> None:
+        row = self._story_row(story)
+        if self._place(key) and row.id not in self.parted(key):
+            self._connection.execute(insert(parted).values(item=key, story=row.number))
+
+    def parted(self, key: int) -> frozenset[str]:
+        ids = select(story.c.id).join(parted, parted.c.story == story.c.number).where(parted.c.item == key)
+        return frozenset(self._connection.execute(ids).scalars())
+
+    def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
+        url, values = visit.source.url, rows.visit_row(visit, plan)
+        if rows.keeps_validators(visit):
+            values = {name: value for name, value in values.items() if name not in ("etag", "last_modified")}
+        done = self._connection.execute(_RECORD, {"url_": url, **values})
+        if done.rowcount == 0:
+            raise NotFoundError(f"the source {url} was never listed; name it in the configuration first")
+        if isinstance(visit.outcome, Changed):
+            values = rows.memory_row(visit, visit.outcome)
+            self._connection.execute(update(memory).where(memory.c.url == url).values(values))
+        if sentences:
+            self._count(url, sentences)
+
+    def _count(self, url: str, sentences: Mapping[int, int]) -> None:
+        known = self._connection.execute(select(sentence.c.counts).where(sentence.c.url == url)).scalar()
+        counts, boilerplate = rows.add_counts(known, sentences)
+        self._connection.execute(update(sentence).where(sentence.c.url == url).values(counts=counts))
+        self._connection.execute(update(memory).where(memory.c.url == url).values(boilerplate=boilerplate))
+
+    def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
+        """Make the seed stories match, see ports.Store.plant."""
+        planted = {row.id: row.key for row in self._connection.execute(_SEEDS)}
+        for id in planted.keys() - {seed.id for _, seed, _ in seeds}:
+            self._uproot(planted[id], now)
+        first = rows.moment(self._connection.execute(_FIRST_TOLD).scalar())
+        for name, seed, keys in seeds:
+            told = seed_told(seed, now, first)
+            if seed.id in planted:
+                row = self._tend(planted[seed.id], seed, keys, now)
+            else:
+                row = self._sow(name, seed, keys, told, now)
+            if row.told is None or not publish:  # what was told stays told at its time
+                self._set(row.number, told=rows.micros(told if publish else None))
+
+    def _sow(self, name: str, seed: Seed, keys: Iterable[str], told: datetime, now: datetime) -> Any:
+        key = self._add(seed_judged(seed), keys, now, seed=True)
+        known = self._connection.execute(_STORY, {"id_": name}).one_or_none()
+        if known is None:
+            self._found(name, None, told, seed=True)
+        else:
+            self._set(known.number, seed=True, lead=None, updated=rows.micros(now))
+        self.assign(key, name, Evidence("founds", "", 1.0))
+        return self._story_row(name)
+
+    def _tend(self, key: int, seed: Seed, keys: Sequence[str], now: datetime) -> Any:
+        """Bring a seed's text up to date; its story counts as updated if the text stands for it."""
+        before = one_item(self._connection, item.c.key == key)
+        self.edit(key, seed_judged(seed), keys)
+        after = one_item(self._connection, item.c.key == key)
+        row = self._story_row(after.story if after and after.story else "")
+        if before != after and row.lead is None:
+            self._set(row.number, updated=rows.micros(now))
+        return row
+
+    def _uproot(self, key: int, now: datetime) -> None:
+        """Take a seed's own text out; its story goes on where it has other members, else it goes too."""
+        number = self._place(key).story
+        self._unindex(key)
+        self._connection.execute(delete(parted).where(parted.c.item == key))
+        self._connection.execute(delete(item).where(item.c.key == key))
+        (left,) = many_stories(self._connection, (number,))
+        if not left.members:
+            self._connection.execute(delete(parted).where(parted.c.story == number))
+            self._connection.execute(delete(story_name).where(story_name.c.story == number))
+            self._delete_story(number)
+        elif not any(member.seed for member in left.members):
+            lead = left.members[0].key if left.lead is None else left.lead
+            self._set(number, seed=False, lead=lead, updated=rows.micros(now))
+
+    def _add(self, judged: Judged, keys: Iterable[str], now: datetime, seed: bool) -> int:
+        values = rows.item_row(judged, keys) | {"first_seen": rows.micros(now), "seed": seed}
+        return self._insert(item, values)
+
+    def _found(self, name: str, told: datetime | None, updated: datetime, seed: bool) -> None:
+        if self._connection.execute(_STORY, {"id_": name}).one_or_none() is not None:
+            raise StoreError(f"there is a story {name} already")
+        values = {"id": name, "seed": seed, "told": rows.micros(told), "updated": rows.micros(updated)}
+        number = self._insert(story, values)
+        self._connection.execute(_NAME, {"name": name, "story": number})
+
+    def _insert(self, table: Table, values: Mapping[str, Any]) -> int:
+        number = self._connection.execute(insert(table), values).inserted_primary_key
+        return int(number[0]) if number else 0
+
+    def _index(self, key: int) -> None:
+        """Enter an item under its keys, if it stands in a story."""
+        place = self._place(key)
+        if place.story is None or not place.hashes:
+            return
+        at = _at(place)
+        self._connection.execute(
+            _INDEX, [{"key": one, "at": at, "item": key} for one in rows.unpack_keys(place.hashes)]
+        )
+
+    def _unindex(self, key: int) -> None:
+        place = self._place(key)
+        if place.story is None or not place.hashes:
+            return
+        at = _at(place)
+        self._connection.execute(
+            _UNINDEX, [{"key_": one, "at_": at, "item_": key} for one in rows.unpack_keys(place.hashes)]
+        )
+
+    def _place(self, key: int) -> Any:
+        row = self._connection.execute(_PLACE, {"key_": key}).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no item #{key}")
+        return row
+
+    def _execute_on_item(self, key: int, values: Mapping[str, Any]) -> None:
+        self._place(key)
+        self._connection.execute(update(item).where(item.c.key == key).values(values))
+
+    def _number(self, name: str) -> int:
+        return int(self._story_row(name).number)
+
+    def _story_row(self, name: str) -> Any:
+        row = self._connection.execute(_STORY, {"id_": name}).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no story {name}")
+        return row
+
+    def _set(self, number: int, **values: object) -> None:
+        self._connection.execute(update(story).where(story.c.number == number).values(**values))
+
+    def _delete_story(self, number: int) -> None:
+        self._connection.execute(delete(story).where(story.c.number == number))
+
+
+_NAME = insert(story_name)
+_INDEX = insert(item_key)
+_UNINDEX = delete(item_key).where(
+    item_key.c.key == bindparam("key_"), item_key.c.at == bindparam("at_"), item_key.c.item == bindparam("item_")
+)
+_SEEDS = select(item.c.id, item.c.key).where(item.c.source == SEED_SOURCE, item.c.seed.is_(True))
+_FIRST_TOLD = (
+    select(story.c.told).where(story.c.told.is_not(None), story.c.seed.is_(False)).order_by(story.c.told).limit(1)
+)
+
+
+def _at(place: Any) -> int:
+    """When an item was first seen or is dated, whichever is later; a seed has no age."""
+    if place.seed:
+        return rows.BEYOND_TIME
+    return max(int(place.first_seen), int(place.first_seen if place.published is None else place.published))

@@ -1,0 +1,832 @@
+"""What every store does, whatever it is made of: one suite for ports.Store, run on each implementation."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aggregator.errors import NotFoundError, StoreError
+from aggregator.memory import MemoryStore
+from aggregator.model import (
+    Changed,
+    Decision,
+    Enclosure,
+    Evidence,
+    Failed,
+    FailureKind,
+    FeedHead,
+    Freshness,
+    Item,
+    Judged,
+    Outcome,
+    Plan,
+    Reason,
+    Rhythm,
+    Seed,
+    Source,
+    StoredStory,
+    Unchanged,
+    Validators,
+    Verdict,
+    Visit,
+)
+from aggregator.ports import Store, Work
+from aggregator.store import SqlStore
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+LEASE = timedelta(minutes=10)
+POSTGRES = os.environ.get("AGGREGATOR_TEST_POSTGRES")  # address of an empty database that the tests may write to
+
+A = Source("https://a.example/feed", "Alpha", "en", "north-korea", 7, timedelta(minutes=30))
+B = Source("https://b.example/feed", "Beta")
+C = Source("https://c.example/feed", "Gamma", headers=(("Authorization", "Bearer secret"),))
+
+
+class Shelf:
+    """A store that can be closed and opened again."""
+
+    def __init__(self, opener: Callable[[], Store]) -> None:
+        self._opener = opener
+        self.store = opener()
+
+    def reopen(self) -> Store:
+        self.store.close()
+        self.store = self._opener()
+        return self.store
+
+
+NO_SERVER = pytest.mark.skipif(POSTGRES is None, reason="AGGREGATOR_TEST_POSTGRES names no server")
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=NO_SERVER)])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
+    match request.param:
+        case "memory":
+            store = MemoryStore()
+            shelf = Shelf(lambda: store)
+        case "sqlite":
+            shelf = Shelf(lambda: SqlStore(f"sqlite:///{tmp_path}/store.db"))
+        case _:
+            empty(POSTGRES or "")
+            shelf = Shelf(lambda: SqlStore(POSTGRES or ""))
+    yield shelf
+    shelf.store.close()
+
+
+@pytest.fixture
+def store(shelf: Shelf) -> Store:
+    return shelf.store
+
+
+def empty(url: str) -> None:
+    """Drop all tables of a PostgreSQL test database."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    engine.dispose()
+
+
+def judged(
+    id: str = "1", source: Source = A, decision: Decision = Decision.KEPT, score: float = 0.9, **fields: object
+) -> Judged:
+    values: dict[str, object] = {"link": f"https://a.example/{id}", "title": f"Title {id}", "summary": "", **fields}
+    reasons = (Reason("title", "defector", "탈북민", 0.9),)
+    return Judged(Item(source.url, id, **values), Verdict(decision, score, reasons, "r1"))  # type: ignore[arg-type]
+
+
+def visit(
+    source: Source = A,
+    outcome: Outcome | None = None,
+    validators: Validators = Validators('W/"1"', "Sun, 01 Mar 2026 11:00:00 GMT"),  # noqa: B008
+    freshness: Freshness = Freshness(),  # noqa: B008
+    body: bytes | None = b"b" * 16,
+) -> Visit:
+    outcome = outcome or Changed(FeedHead("rss20", "Alpha News", "https://a.example/"), (), frozenset({b"1" * 16}))
+    return Visit(source, NOW, NOW + timedelta(seconds=1), outcome, validators, body, b"h" * 16, freshness)
+
+
+def plan(due: datetime = NOW + HOUR, **fields: object) -> Plan:
+    return Plan(due, Rhythm(interval=HOUR, last_visit=NOW, **fields), "hourly")  # type: ignore[arg-type]
+
+
+def record(store: Store, visit: Visit, plan: Plan, sentences: dict[int, int] | None = None) -> None:
+    with store.begin() as work:
+        work.record(visit, plan, sentences or {})
+
+
+def tell(store: Store, id: str, *members: tuple[Judged, Sequence[str]], now: datetime = NOW) -> tuple[int, ...]:
+    """Put new items into one new story and tell it."""
+    with store.begin() as work:
+        work.found(id, now)
+        keys = tuple(work.add(one, names, now) for one, names in members)
+        for key in keys:
+            work.assign(key, id, Evidence("founds", "", 1.0))
+        work.tell(id, now, keys[0], now)
+    return keys
+
+
+def candidates(store: Store, *keys: str, since: datetime = NOW - DAY) -> set[str]:
+    with store.begin() as work:
+        return {story.id for story in work.candidates(keys, since)}
+
+
+def story_of(store: Store, id: str) -> StoredStory:
+    with store.begin() as work:
+        story = work.story(id)
+    assert story is not None
+    return story
+
+
+class TestSources:
+    def test_a_new_source_is_due_at_once_and_knows_nothing(self, store: Store) -> None:
+        """A source that was never visited is due when it is listed, and its task carries no memory."""
+        store.enlist([A], [], NOW)
+        (task,) = store.claim(NOW, LEASE)
+        assert task.source == A
+        assert task.known.body is None
+        assert task.known.entries == frozenset()
+        assert store.rhythm(A.url) == Rhythm()
+        assert store.next_due() == NOW + LEASE
+
+    def test_a_task_has_the_headers_of_the_configuration(self, store: Store) -> None:
+        """Request headers reach the task, though they are not written down."""
+        store.enlist([C], [], NOW)
+        (task,) = store.claim(NOW, LEASE)
+        assert task.source.headers == C.headers
+
+    def test_a_disabled_source_is_listed_and_not_visited(self, store: Store) -> None:
+        """Disabled sources show in health, in their place, without a next visit."""
+        store.enlist([A], [B], NOW)
+        assert [task.source for task in store.claim(NOW, LEASE)] == [A]
+        assert [(one.source.name, one.enabled, one.next_due) for one in store.health()] == [
+            ("Alpha", True, NOW),
+            ("Beta", False, None),
+        ]
+
+    def test_a_source_that_returns_finds_its_state(self, shelf: Shelf) -> None:
+        """A source taken from the list is visited no more; back on the list, it is due as planned, with its memory."""
+        shelf.store.enlist([A, B], [], NOW)
+        record(shelf.store, visit(A), plan(NOW + HOUR))
+        shelf.store.enlist([B], [], NOW)
+        assert [one.source for one in shelf.store.health()] == [B]
+        store = shelf.reopen()
+        store.enlist([B, A], [], NOW + DAY)
+        assert [one.source for one in store.health()] == [B, A]
+        task = {task.source: task for task in store.claim(NOW + DAY, LEASE)}[A]
+        assert task.known.body == b"b" * 16
+        assert store.rhythm(A.url).last_visit == NOW
+
+    def test_a_changed_source_is_as_configured(self, store: Store) -> None:
+        """A new name, scope or interval in the configuration counts from the next task on; the due time stays."""
+        store.enlist([A], [], NOW)
+        record(store, visit(A), plan(NOW + HOUR))
+        changed = replace(A, name="New", scope="general", interval=None, priority=1)
+        store.enlist([changed], [], NOW + DAY)
+        assert store.health()[0].source == changed
+        assert store.next_due() == NOW + HOUR
+
+    def test_enlisting_the_same_again_changes_nothing(self, store: Store) -> None:
+        """A restart does not make sources due."""
+        store.enlist([A], [], NOW)
+        record(store, visit(A), plan(NOW + HOUR))
+        before = store.health()
+        store.enlist([A], [], NOW + timedelta(minutes=1))
+        assert store.health() == before
+
+
+class TestClaim:
+    def test_the_longest_due_comes_first(self, store: Store) -> None:
+        """Claims go by due time, then by the order of the configuration; a limit takes the first."""
+        store.enlist([A, B, C], [], NOW)
+        record(store, visit(A), plan(NOW + 2 * HOUR))
+        record(store, visit(C), plan(NOW - HOUR))
+        assert [task.source for task in store.claim(NOW, LEASE, limit=1)] == [C]
+        assert [task.source for task in store.claim(NOW, LEASE)] == [B]
+        assert store.claim(NOW, LEASE) == ()
+
+    def test_what_is_leased_is_not_claimed_again_until_the_lease_ends(self, store: Store) -> None:
+        """A claimed source belongs to its claimer for the lease, and to nobody after it."""
+        store.enlist([A], [], NOW)
+        assert store.claim(NOW, LEASE)
+        assert store.claim(NOW + LEASE - timedelta(microseconds=1), LEASE) == ()
+        assert store.claim(NOW + LEASE - timedelta(microseconds=1), LEASE, everything=True) == ()
+        assert store.claim(NOW + LEASE, LEASE)
+
+    def test_a_released_task_is_due_as_before(self, store: Store) -> None:
+        """Releasing gives a task back without a trace."""
+        store.enlist([A, B], [], NOW)
+        tasks = store.claim(NOW, LEASE)
+        store.release(tasks[:1])
+        assert store.claim(NOW, LEASE) == tasks[:1]
+        store.release([])
+
+    def test_a_recorded_visit_ends_its_lease(self, store: Store) -> None:
+        """After a visit only the due time keeps a source from being claimed."""
+        store.enlist([A], [], NOW)
+        store.claim(NOW, LEASE)
+        record(store, visit(A), plan(NOW + timedelta(seconds=2)))
+        assert store.next_due() == NOW + timedelta(seconds=2)
+        assert store.claim(NOW + timedelta(seconds=2), LEASE)
+
+    def test_everything_ignores_due_times_but_not_retry_after(self, store: Store) -> None:
+        """A server's Retry-After holds even when all sources are asked for; it is counted from the visit's end."""
+        store.enlist([A, B], [], NOW)
+        throttled = Failed(FailureKind.TEMPORARY, "throttled", 429)
+        record(store, visit(A, throttled, freshness=Freshness(retry_after=HOUR)), plan(NOW + HOUR))
+        record(store, visit(B), plan(NOW + HOUR))
+        assert [task.source for task in store.claim(NOW, timedelta(0), everything=True)] == [B]
+        held = NOW + HOUR + timedelta(seconds=1)
+        assert {task.source for task in store.claim(held, timedelta(0), everything=True)} == {A, B}
+        record(store, visit(A), plan(NOW + 2 * HOUR))
+        assert [task.source for task in store.claim(NOW, LEASE, everything=True)] == [A]
+
+    def test_nothing_listed_is_never_due(self, store: Store) -> None:
+        """An empty list, or one of disabled sources alone, has no next due time."""
+        assert store.next_due() is None
+        store.enlist([], [A], NOW)
+        assert store.next_due() is None
+        assert store.claim(NOW + DAY, LEASE, everything=True) == ()
+
+    def test_two_claimers_never_hold_the_same_source(self, shelf: Shelf) -> None:
+        """Claimed at the same time by several threads, each source goes to one of them."""
+        store = shelf.store
+        sources = [Source(f"https://{n}.example/", str(n)) for n in range(60)]
+        store.enlist(sources, [], NOW)
+        claimed: list[str] = []
+
+        def claim() -> None:
+            while tasks := store.claim(NOW, LEASE, limit=7):
+                claimed.extend(task.source.url for task in tasks)
+
+        threads = [threading.Thread(target=claim) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(claimed) == sorted(source.url for source in sources)
+
+
+class TestVisits:
+    def test_a_change_leaves_what_the_next_visit_needs(self, shelf: Shelf) -> None:
+        """After a change the task carries the validators, the digests and the fingerprints of this very document."""
+        shelf.store.enlist([A], [], NOW)
+        record(shelf.store, visit(A), plan(NOW))
+        entries = frozenset({bytes([n]) * 16 for n in range(40)})
+        record(shelf.store, visit(A, Changed(FeedHead("rss20"), (), entries)), plan(NOW))
+        (task,) = shelf.reopen().claim(NOW, LEASE)
+        assert task.known.entries == entries
+        assert task.known.validators == Validators('W/"1"', "Sun, 01 Mar 2026 11:00:00 GMT")
+        assert (task.known.body, task.known.head) == (b"b" * 16, b"h" * 16)
+
+    def test_no_change_renews_the_validators_alone(self, store: Store) -> None:
+        """A 304 may bring new validators; document and entries stay as they were."""
+        store.enlist([A], [], NOW)
+        record(store, visit(A), plan(NOW))
+        record(store, visit(A, Unchanged("304"), Validators('"2"'), body=None), plan(NOW))
+        (task,) = store.claim(NOW, LEASE)
+        assert task.known.validators == Validators('"2"', None)
+        assert task.known.body == b"b" * 16
+        assert task.known.entries == frozenset({b"1" * 16})
+
+    def test_a_failure_loses_nothing(self, store: Store) -> None:
+        """A failed visit keeps validators, digests and fingerprints, says what happened, and success clears that."""
+        store.enlist([A], [], NOW)
+        record(store, visit(A), plan(NOW))
+        known = store.claim(NOW, timedelta(0))[0].known
+        failed = visit(A, Failed(FailureKind.SOFT, "the server answered 500", 500), Validators(), body=None)
+        record(store, failed, plan(NOW, failures=1, failing_since=NOW, status=500))
+        assert store.claim(NOW, timedelta(0))[0].known == known
+        assert store.health()[0].problem == "the server answered 500"
+        assert store.health()[0].failures == 1
+        record(store, visit(A, Unchanged("304")), plan(NOW))
+        assert store.health()[0].problem == ""
+
+    def test_the_rhythm_comes_back_as_it_was_planned(self, shelf: Shelf) -> None:
+        """All of a plan survives, to the microsecond, in UTC."""
+        rhythm = Rhythm(
+            interval=timedelta(minutes=37, microseconds=5),
+            failures=3,
+            failing_since=NOW - DAY,
+            last_visit=NOW,
+            last_success=NOW - 2 * DAY,
+            last_new=datetime(1999, 12, 31, tzinfo=UTC),
+            moved_to="https://new.example/",
+            moved_since=NOW - HOUR,
+            moved_count=4,
+            last_unconditional=NOW - 3 * DAY,
+            distrust=True,
+            status=410,
+            ttl=timedelta(minutes=90),
+            skip_hours=frozenset({0, 23}),
+            skip_days=frozenset({5, 6}),
+        )
+        shelf.store.enlist([A], [], NOW)
+        record(shelf.store, visit(A), Plan(NOW + HOUR, rhythm, "because"))
+        store = shelf.reopen()
+        assert store.rhythm(A.url) == rhythm
+        (health,) = store.health()
+        assert (health.next_due, health.why, health.moved_to) == (NOW + HOUR, "because", "https://new.example/")
+        assert (health.last_visit, health.last_success, health.last_new) == (NOW, NOW - 2 * DAY, rhythm.last_new)
+        assert store.rhythm("https://unknown.example/") == Rhythm()
+
+    def test_a_distrusted_source_is_asked_without_its_validators(self, store: Store) -> None:
+        """Distrust shows in the task; the validators are still there for when trust returns."""
+        store.enlist([A], [], NOW)
+        record(store, visit(A), plan(NOW, distrust=True))
+        (task,) = store.claim(NOW, LEASE)
+        assert task.known.distrust
+        assert task.known.validators.etag == 'W/"1"'
+
+    def test_a_document_that_needed_mending_says_so_until_the_next(self, store: Store) -> None:
+        """Problems of a document show in health while it is the last one read, also after a 304."""
+        store.enlist([A], [], NOW)
+        mended = Changed(FeedHead("rss20", "Alpha"), (), frozenset(), ("One entry was lost.", "A date was unreadable."))
+        record(store, visit(A, mended), plan(NOW))
+        record(store, visit(A, Unchanged("304")), plan(NOW))
+        assert store.health()[0].problem == "One entry was lost. A date was unreadable."
+        record(store, visit(A), plan(NOW))
+        assert store.health()[0].problem == ""
+        assert (store.health()[0].title, store.health()[0].site) == ("Alpha News", "https://a.example/")
+
+    def test_sentences_of_three_items_are_boilerplate(self, shelf: Shelf) -> None:
+        """A sentence counts as boilerplate of its source once three items held it, in one visit or in several."""
+        shelf.store.enlist([A, B], [], NOW)
+        record(shelf.store, visit(A), plan(NOW), {1: 2, 2: 1, -(2**63): 3, 2**64 - 1: 5})
+        record(shelf.store, visit(A), plan(NOW), {1: 1, 2: 1})
+        record(shelf.store, visit(A), plan(NOW))
+        tasks = {task.source.url: task for task in shelf.reopen().claim(NOW, LEASE)}
+        assert tasks[A.url].known.boilerplate == frozenset({1, -(2**63), 2**64 - 1})
+        assert tasks[B.url].known.boilerplate == frozenset()
+
+    def test_a_visit_to_a_source_never_listed_is_refused(self, store: Store) -> None:
+        """What would be lost in silence is an error instead."""
+        with pytest.raises(NotFoundError, match=r"a\.example"):
+            record(store, visit(A), plan())
+
+    def test_health_counts_items_and_those_kept(self, store: Store) -> None:
+        """Seen are all items of a source, kept those that stand in a story."""
+        store.enlist([A, B], [], NOW)
+        tell(store, "urn:uuid:1", (judged("1"), ()), (judged("2"), ()))
+        with store.begin() as work:
+            work.add(judged("3", decision=Decision.DROPPED), (), NOW)
+        assert [(one.seen, one.kept) for one in store.health()] == [(3, 2), (0, 0)]
+
+
+class TestItems:
+    def test_an_item_comes_back_as_it_was(self, shelf: Shelf) -> None:
+        """Every field of an item and its verdict survives, in every script."""
+        whole = Judged(
+            Item(
+                A.url,
+                "tag:a.example,2026:1",
+                "https://a.example/탈북",
+                "북한이탈주민 脱北者 перебежчик 𝔘",
+                "요약",
+                "본문",
+                datetime(2999, 1, 1, tzinfo=UTC),
+                datetime(1900, 1, 1, 1, 2, 3, 4, UTC),
+                "ko-KR",
+                ("김", "Lee, A."),
+                ("북한", 'quo"te'),
+                (Enclosure("https://a.example/1.jpg", "image/jpeg", 12), Enclosure("https://a.example/2", None, None)),
+                "연합뉴스",
+                b"\x00\xff" * 8,
+            ),
+            Verdict(
+                Decision.UNDECIDED,
+                1 / 3,
+                (Reason("title", "defector", "북한이탈주민", 0.7), Reason("body", "x", "", -0.1)),
+                "rules",
+            ),
+        )
+        with shelf.store.begin() as work:
+            key = work.add(whole, ["k"], NOW)
+        store = shelf.reopen()
+        stored = store.item(key)
+        assert stored is not None
+        assert Judged(stored.item, stored.verdict) == whole
+        assert (stored.key, stored.first_seen, stored.story, stored.evidence) == (key, NOW, None, None)
+        assert (stored.ruling, stored.seed) == (None, False)
+        with store.begin() as work:
+            assert work.find(A.url, "tag:a.example,2026:1") == stored
+            assert work.find(B.url, "tag:a.example,2026:1") is None
+        assert store.items("https://a.example/탈북") == store.items("tag:a.example,2026:1") == (stored,)
+        assert store.items("nothing") == ()
+        assert store.item(key + 1000) is None
+
+    def test_an_item_is_found_by_link_or_id_in_any_source(self, store: Store) -> None:
+        """The same link in two sources is two items."""
+        with store.begin() as work:
+            work.add(judged("1", A, link="https://x.example/1"), (), NOW)
+            work.add(judged("1", B, link="https://x.example/1"), (), NOW)
+        assert [one.item.source for one in store.items("https://x.example/1")] == [A.url, B.url]
+        assert [one.item.source for one in store.items("1")] == [A.url, B.url]
+
+    def test_an_edit_replaces_text_verdict_and_keys(self, store: Store) -> None:
+        """An edited item keeps its number, first sight, story and ruling; its old keys lead nowhere."""
+        (key,) = tell(store, "urn:uuid:1", (judged("1", title="Old"), ["old", "both"]))
+        with store.begin() as work:
+            work.rule(key, "keep")
+            new = judged("1", title="New", decision=Decision.DROPPED, score=0.1, published=NOW + 9 * DAY)
+            work.edit(key, new, ["new", "both"])
+        stored = store.item(key)
+        assert stored is not None
+        assert (stored.item.title, stored.verdict.decision) == ("New", Decision.DROPPED)
+        assert (stored.first_seen, stored.story, stored.ruling) == (NOW, "urn:uuid:1", "keep")
+        assert candidates(store, "old") == set()
+        assert candidates(store, "new") == candidates(store, "both") == {"urn:uuid:1"}
+        with store.begin() as work:
+            work.edit(key, judged("1", published=None), ["newest"])
+        assert candidates(store, "new", "both") == set()
+        assert candidates(store, "newest") == {"urn:uuid:1"}
+
+    def test_the_same_item_is_not_stored_twice(self, store: Store) -> None:
+        """A second item of the same source and id is an error, and undoes its transaction."""
+        with store.begin() as work:
+            work.add(judged("1"), (), NOW)
+        with pytest.raises(StoreError), store.begin() as work:
+            assert [work.add(judged(id), (), NOW) for id in ("2", "1")]
+        assert [one.item.id for one in store.retained()] == ["1"]
+
+    def test_undecided_are_those_near_the_threshold_without_a_ruling(self, store: Store) -> None:
+        """For review: undecided items, nearest first; a ruling takes one off the list, and its return puts it back."""
+        with store.begin() as work:
+            near = work.add(judged("near", decision=Decision.UNDECIDED, score=0.49), (), NOW)
+            far = work.add(judged("far", decision=Decision.UNDECIDED, score=0.41), (), NOW)
+            work.add(judged("kept", score=0.6), (), NOW)
+            work.add(judged("dropped", decision=Decision.DROPPED, score=0.1), (), NOW)
+        assert [one.key for one in store.undecided(10)] == [near, far]
+        assert [one.key for one in store.undecided(1)] == [near]
+        with store.begin() as work:
+            work.rule(near, "drop")
+        assert [one.key for one in store.undecided(10)] == [far]
+        with store.begin() as work:
+            work.rule(near, None)
+        assert [one.key for one in store.undecided(10)] == [near, far]
+
+    def test_retained_are_all_items_but_seeds(self, store: Store) -> None:
+        """All items are gone through once, also while they are changed on the way."""
+        store.plant([("urn:uuid:s", Seed("S1", "Seed"), ())], NOW, publish=True)
+        with store.begin() as work:
+            keys = [work.add(judged(str(n)), (), NOW) for n in range(1203)]
+        seen = []
+        for stored in store.retained():
+            seen.append(stored.key)
+            if stored.key % 400 == 0:
+                with store.begin() as work:
+                    work.edit(stored.key, judged(stored.item.id, title="edited"), ())
+        assert seen == keys
+
+
+class TestStories:
+    def test_candidates_share_a_key_and_come_whole(self, store: Store) -> None:
+        """A story is a candidate by any of its members, and comes with all of them, in order of appearance."""
+        keys = tell(store, "urn:uuid:1", (judged("1"), ["x"]), (judged("2"), ["y"]))
+        tell(store, "urn:uuid:2", (judged("3"), ["z"]))
+        with store.begin() as work:
+            (story,) = work.candidates(["y", "unknown"], NOW - DAY)
+            assert work.candidates([], NOW - DAY) == ()
+        assert [member.key for member in story.members] == list(keys)
+        assert story == story_of(store, "urn:uuid:1")
+        assert candidates(store, "x", "y", "z") == {"urn:uuid:1", "urn:uuid:2"}
+
+    def test_candidates_were_seen_or_dated_since(self, store: Store) -> None:
+        """An item reaches as far as it was first seen or is dated, whichever is later, the moment itself included."""
+        old = NOW - 30 * DAY
+        tell(store, "urn:uuid:seen", (judged("1", published=old), ["k"]), now=NOW)
+        tell(store, "urn:uuid:dated", (judged("2", published=NOW), ["k"]), now=old)
+        tell(store, "urn:uuid:old", (judged("3", published=old), ["k"]), now=old)
+        assert candidates(store, "k", since=NOW) == {"urn:uuid:seen", "urn:uuid:dated"}
+        assert candidates(store, "k", since=NOW + timedelta(microseconds=1)) == set()
+        assert len(candidates(store, "k", since=datetime.min.replace(tzinfo=UTC))) == 3
+
+    def test_items_outside_stories_are_no_candidates(self, store: Store) -> None:
+        """What is not kept is never matched; put in a story it is, taken out it is not again."""
+        with store.begin() as work:
+            key = work.add(judged("1", decision=Decision.DROPPED), ["k"], NOW)
+        assert candidates(store, "k") == set()
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            work.assign(key, "urn:uuid:1", Evidence("curator", "", 1.0, ("kept by hand",)))
+        assert candidates(store, "k") == {"urn:uuid:1"}
+        assert story_of(store, "urn:uuid:1").members[0].evidence == Evidence("curator", "", 1.0, ("kept by hand",))
+        with store.begin() as work:
+            work.assign(key, None, None)
+        assert candidates(store, "k") == set()
+
+    def test_many_keys_and_many_stories_are_all_found(self, store: Store) -> None:
+        """Neither the number of keys asked for nor that of stories found has a limit."""
+        with store.begin() as work:
+            for n in range(700):
+                work.found(f"urn:uuid:{n}", NOW)
+                work.assign(work.add(judged(str(n)), [f"k{n}"], NOW), f"urn:uuid:{n}", None)
+        assert len(candidates(store, *(f"k{n}" for n in range(1100)))) == 700
+
+    def test_told_stories_come_newest_first(self, store: Store) -> None:
+        """Order: told, then the newest member's date, then the id; stories not told are left out."""
+        tell(store, "urn:uuid:c", (judged("1", published=NOW - DAY), ()), now=NOW)
+        tell(store, "urn:uuid:b", (judged("2", published=NOW - DAY), ()), now=NOW)
+        tell(store, "urn:uuid:a", (judged("3", published=NOW - 3 * DAY), ()), (judged("4", published=NOW), ()), now=NOW)
+        tell(store, "urn:uuid:new", (judged("5", published=NOW - 9 * DAY), ()), now=NOW + HOUR)
+        tell(store, "urn:uuid:old", (judged("6"), ()), now=NOW - HOUR)
+        with store.begin() as work:
+            work.found("urn:uuid:untold", NOW)
+            work.assign(work.add(judged("7"), (), NOW), "urn:uuid:untold", None)
+        order = ["urn:uuid:new", "urn:uuid:a", "urn:uuid:b", "urn:uuid:c", "urn:uuid:old"]
+        assert [story.id for story in store.stories()] == order
+        for limit in range(7):
+            assert [story.id for story in store.stories(limit)] == order[:limit]
+
+    def test_a_story_without_members_is_not_told(self, store: Store) -> None:
+        """A story that lost its last member has nothing to say."""
+        (key,) = tell(store, "urn:uuid:1", (judged("1"), ()))
+        with store.begin() as work:
+            work.assign(key, None, None)
+        assert store.stories() == ()
+        assert story_of(store, "urn:uuid:1").members == ()
+
+    def test_telling_sets_the_dates_and_the_lead(self, store: Store) -> None:
+        """Told, updated and lead are as last set; a withdrawn story is told no more."""
+        first, second = tell(store, "urn:uuid:1", (judged("1"), ()), (judged("2"), ()))
+        with store.begin() as work:
+            work.tell("urn:uuid:1", NOW, second, NOW + HOUR)
+        (story,) = store.stories()
+        assert (story.told, story.lead, story.updated, story.seed) == (NOW, second, NOW + HOUR, False)
+        with store.begin() as work:
+            work.tell("urn:uuid:1", None, first, NOW)
+        assert store.stories() == ()
+        assert story_of(store, "urn:uuid:1").told is None
+
+    def test_a_story_begins_untold_and_empty(self, store: Store) -> None:
+        """Found, a story has no members, no lead and no date; its id is taken."""
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            assert work.story("urn:uuid:1") == StoredStory("urn:uuid:1", False, None, NOW, None, ())
+            assert work.story("urn:uuid:2") is None
+        with pytest.raises(StoreError, match="already"), store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+
+    def test_merging_keeps_every_id_valid(self, shelf: Shelf) -> None:
+        """After merges in a row, all old ids name the last story, which was told when the first of them was."""
+        tell(shelf.store, "urn:uuid:1", (judged("1"), ["one"]), now=NOW - HOUR)
+        tell(shelf.store, "urn:uuid:2", (judged("2"), ["two"]), now=NOW)
+        tell(shelf.store, "urn:uuid:3", (judged("3"), ["three"]), now=NOW + HOUR)
+        with shelf.store.begin() as work:
+            work.merge("urn:uuid:1", into="urn:uuid:2")
+            work.merge("urn:uuid:1", into="urn:uuid:3")
+            work.merge("urn:uuid:2", into="urn:uuid:1")
+        store = shelf.reopen()
+        (story,) = store.stories()
+        assert story.id == "urn:uuid:3"
+        assert story.told == NOW - HOUR
+        assert [member.item.id for member in story.members] == ["1", "2", "3"]
+        assert {member.story for member in story.members} == {"urn:uuid:3"}
+        assert story_of(store, "urn:uuid:1") == story_of(store, "urn:uuid:2") == story
+        assert candidates(store, "one") == {"urn:uuid:3"}
+        with store.begin() as work:
+            work.assign(work.add(judged("4"), (), NOW), "urn:uuid:1", None)
+        assert len(store.stories()[0].members) == 4
+        with pytest.raises(StoreError, match="already"), store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+
+    def test_merging_with_a_story_not_told_keeps_the_date(self, store: Store) -> None:
+        """Only dates at which a story was told count."""
+        tell(store, "urn:uuid:1", (judged("1"), ()))
+        with store.begin() as work:
+            work.found("urn:uuid:2", NOW)
+            work.merge("urn:uuid:1", into="urn:uuid:2")
+        assert story_of(store, "urn:uuid:2").told == NOW
+
+    def test_what_was_parted_stays_parted(self, shelf: Shelf) -> None:
+        """The stories an item was taken out of are remembered, under the id they have now."""
+        one, _ = tell(shelf.store, "urn:uuid:1", (judged("1"), ()), (judged("2"), ()))
+        tell(shelf.store, "urn:uuid:2", (judged("3"), ()))
+        with shelf.store.begin() as work:
+            work.part(one, "urn:uuid:1")
+            work.part(one, "urn:uuid:1")
+            assert work.parted(one) == frozenset({"urn:uuid:1"})
+            work.part(one, "urn:uuid:2")
+            work.assign(one, None, None)
+            work.merge("urn:uuid:1", into="urn:uuid:2")
+        with shelf.reopen().begin() as work:
+            assert work.parted(one) == frozenset({"urn:uuid:2"})
+            assert work.parted(one + 1) == frozenset()
+
+    def test_unknown_stories_and_items_are_errors(self, store: Store) -> None:
+        """Nothing is lost in silence where an item or a story does not exist."""
+        with store.begin() as work:
+            key = work.add(judged("1"), (), NOW)
+            work.found("urn:uuid:1", NOW)
+        for act in (
+            lambda work: work.assign(key, "urn:uuid:no", None),
+            lambda work: work.assign(key + 99, "urn:uuid:1", None),
+            lambda work: work.tell("urn:uuid:no", NOW, None, NOW),
+            lambda work: work.merge("urn:uuid:no", "urn:uuid:1"),
+            lambda work: work.merge("urn:uuid:1", "urn:uuid:no"),
+            lambda work: work.edit(key + 99, judged("2"), ()),
+            lambda work: work.rule(key + 99, "keep"),
+            lambda work: work.part(key, "urn:uuid:no"),
+            lambda work: work.part(key + 99, "urn:uuid:1"),
+        ):
+            with pytest.raises(NotFoundError), store.begin() as work:
+                act(work)
+
+
+SEEDS = [
+    ("urn:uuid:s1", Seed("S1", "First", "Text", "https://old.example/1", NOW - 300 * DAY, "en"), ["seed one"]),
+    ("urn:uuid:s2", Seed("S2", "Second", "", None, NOW - 100 * DAY, "en"), ["seed two"]),
+    ("urn:uuid:s3", Seed("S3", "Undated"), ["seed three"]),
+]
+
+
+class TestSeeds:
+    def test_seeds_are_told_before_all_others(self, store: Store) -> None:
+        """Planted seeds are told stories with their own text, in the order of their dates, below what is told here."""
+        store.plant(SEEDS, NOW, publish=True)
+        tell(store, "urn:uuid:1", (judged("1"), ()), now=NOW)
+        stories = store.stories()
+        assert [story.id for story in stories] == ["urn:uuid:1", "urn:uuid:s3", "urn:uuid:s2", "urn:uuid:s1"]
+        last = stories[-1]
+        assert (last.seed, last.told, last.lead) == (True, NOW - 300 * DAY, None)
+        (text,) = last.members
+        assert (text.seed, text.item.id, text.item.title, text.item.summary) == (True, "S1", "First", "Text")
+        assert (text.item.link, text.item.published, text.item.language) == (
+            "https://old.example/1",
+            NOW - 300 * DAY,
+            "en",
+        )
+
+    def test_a_seed_planted_later_is_still_told_before_all_others(self, store: Store) -> None:
+        """A seed that joins the file when stories were told already sorts below them."""
+        tell(store, "urn:uuid:1", (judged("1"), ()), now=NOW - 200 * DAY)
+        store.plant(SEEDS, NOW, publish=True)
+        assert store.stories()[0].id == "urn:uuid:1"
+
+    def test_seeds_match_at_any_age(self, store: Store) -> None:
+        """A seed is a candidate however old it is, though thousands of newer items share its key."""
+        store.plant(SEEDS, NOW, publish=True)
+        assert candidates(store, "seed one", since=NOW + 999 * DAY) == {"urn:uuid:s1"}
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            for n in range(300):
+                work.assign(work.add(judged(str(n)), ["seed one"], NOW), "urn:uuid:1", None)
+        assert candidates(store, "seed one", since=NOW) == {"urn:uuid:1", "urn:uuid:s1"}
+
+    def test_planting_again_changes_nothing(self, shelf: Shelf) -> None:
+        """A restart leaves seeds as they are, their repeats with them."""
+        shelf.store.plant(SEEDS, NOW, publish=True)
+        with shelf.store.begin() as work:
+            work.assign(work.add(judged("1"), ["k"], NOW), "urn:uuid:s1", Evidence("seed", "First", 0.8))
+        before = shelf.store.stories()
+        store = shelf.reopen()
+        store.plant(SEEDS, NOW + DAY, publish=True)
+        assert store.stories() == before
+        assert len(before[-1].members) == 2
+
+    def test_a_changed_text_updates_the_seed(self, store: Store) -> None:
+        """A new wording in the file shows, with its keys, and counts as an update; when it was told stays."""
+        store.plant(SEEDS, NOW, publish=True)
+        name, seed, _ = SEEDS[0]
+        store.plant([(name, replace(seed, title="Better"), ["other"]), *SEEDS[1:]], NOW + DAY, publish=True)
+        story = story_of(store, name)
+        assert story.members[0].item.title == "Better"
+        assert (story.told, story.updated) == (NOW - 300 * DAY, NOW + DAY)
+        assert candidates(store, "seed one") == set()
+        assert candidates(store, "other") == {name}
+
+    def test_seeds_may_stay_unpublished(self, store: Store) -> None:
+        """Without publication they are not told and match all the same; the setting may change."""
+        store.plant(SEEDS, NOW, publish=False)
+        assert store.stories() == ()
+        assert candidates(store, "seed two") == {"urn:uuid:s2"}
+        store.plant(SEEDS, NOW, publish=True)
+        assert len(store.stories()) == 3
+        store.plant(SEEDS, NOW, publish=False)
+        assert store.stories() == ()
+
+    def test_a_removed_seed_goes_unless_it_has_repeats(self, store: Store) -> None:
+        """Out of the file, a seed alone goes away; one with repeats stays as an ordinary story, led by the first."""
+        store.plant(SEEDS, NOW, publish=True)
+        with store.begin() as work:
+            key = work.add(judged("1"), ["k"], NOW)
+            work.assign(key, "urn:uuid:s1", Evidence("seed", "First", 0.8))
+        store.plant([], NOW + DAY, publish=True)
+        (story,) = store.stories()
+        assert (story.id, story.seed, story.lead, story.told) == ("urn:uuid:s1", False, key, NOW - 300 * DAY)
+        assert [member.key for member in story.members] == [key]
+        assert candidates(store, "seed one", "seed two", "seed three") == set()
+        with store.begin() as work:
+            assert work.story("urn:uuid:s2") is None
+
+    def test_a_seed_that_returns_finds_its_story(self, store: Store) -> None:
+        """Back in the file, a seed is the story that went on without it."""
+        store.plant(SEEDS, NOW, publish=True)
+        with store.begin() as work:
+            work.assign(work.add(judged("1"), ["k"], NOW), "urn:uuid:s1", None)
+        store.plant([], NOW, publish=True)
+        store.plant(SEEDS, NOW, publish=True)
+        story = story_of(store, "urn:uuid:s1")
+        assert (story.seed, story.lead, len(story.members)) == (True, None, 2)
+        assert story.members[0].seed
+
+    def test_a_merged_seed_stays_a_seed(self, store: Store) -> None:
+        """The story that takes a seed in is one, and planting finds the seed's text there."""
+        store.plant(SEEDS, NOW, publish=True)
+        tell(store, "urn:uuid:1", (judged("1"), ()), now=NOW)
+        with store.begin() as work:
+            work.merge("urn:uuid:s1", into="urn:uuid:1")
+        store.plant(SEEDS, NOW + DAY, publish=True)
+        story = story_of(store, "urn:uuid:s1")
+        assert (story.id, story.seed, story.told) == ("urn:uuid:1", True, NOW - 300 * DAY)
+        assert len(store.stories()) == 3
+
+
+class TestTransactions:
+    def test_an_exception_undoes_everything(self, store: Store) -> None:
+        """Half a visit is no visit."""
+        store.enlist([A], [], NOW)
+        (task,) = store.claim(NOW, LEASE)
+        tell(store, "urn:uuid:1", (judged("1"), ["k"]))
+        before = store.stories(), store.health(), task
+
+        def half(work: Work) -> None:
+            key = work.add(judged("2"), ["k"], NOW)
+            work.assign(key, "urn:uuid:1", None)
+            work.record(visit(A), plan(), {1: 3})
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError), store.begin() as work:
+            half(work)
+        assert (store.stories(), store.health(), task) == before
+        assert store.items("2") == ()
+        assert store.claim(NOW + LEASE, LEASE) == (task,)
+
+    def test_readers_see_what_was_committed(self, store: Store) -> None:
+        """While a transaction is open, other threads read the state before it, and never wait."""
+        store.enlist([A], [], NOW)
+        seen: list[int] = []
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            work.assign(work.add(judged("1"), (), NOW), "urn:uuid:1", None)
+            work.tell("urn:uuid:1", NOW, None, NOW)
+            reader = threading.Thread(target=lambda: seen.extend((len(store.stories()), store.health()[0].seen)))
+            reader.start()
+            reader.join()
+        assert seen == [0, 0]
+        assert (len(store.stories()), store.health()[0].seen) == (1, 1)
+
+    def test_a_visit_is_one_transaction(self, store: Store) -> None:
+        """Items, story and the source's state are found again together."""
+        store.enlist([A], [], NOW)
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            key = work.add(judged("1"), ["k"], NOW)
+            work.assign(key, "urn:uuid:1", None)
+            work.tell("urn:uuid:1", NOW, key, NOW)
+            assert work.story("urn:uuid:1") is not None
+            work.record(visit(A), plan(), {})
+        assert store.stories()[0].members[0].key == key
+        assert store.health()[0].seen == 1
+
+
+def test_settings_are_remembered(shelf: Shelf) -> None:
+    """A setting is what was last put under its name."""
+    assert shelf.store.get("rules") is None
+    shelf.store.put("rules", "1")
+    shelf.store.put("rules", "둘")
+    assert shelf.reopen().get("rules") == "둘"
+
+
+MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+class TestSqlite:
+    """What a database in a file does besides."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "store.db"
+
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(moments=st.lists(MOMENTS, min_size=1, max_size=5))
+    def test_moments_survive_to_the_microsecond(self, tmp_path: Path, moments: list[datetime]) -> None:
+        """Any date that a source may claim comes back as it was, and sorts as dates do."""
+        store = SqlStore(f"sqlite:///{tmp_path}/moments.db")
+        with store.begin() as work:
+            keys = [work.add(judged(os.urandom(8).hex(), published=one), (), one) for one in moments]
+        stored = [store.item(key) for key in keys]
+        assert [(one.item.published, one.first_seen) for one in stored if one] == [(one, one) for one in moments]
+        store.close()
