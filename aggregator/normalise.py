@@ -138,7 +138,7 @@ def _without_markup(text: str) -> str:
 
 
 def _shallow(text: str) -> str:
-    """The text up to where its elements nest deeper than any honest one."""
+    """The text without the tags that come after its elements nest deeper than any honest one's."""
     open_elements: dict[str, int] = {}
     depth = 0
     for tag in _TAG.finditer(text):
@@ -152,7 +152,7 @@ def _shallow(text: str) -> str:
             open_elements[name] -= 1
             depth -= 1
         if depth > _DEEPEST:
-            return text[: tag.start()]
+            return text[: tag.start()] + _LEFT_TAG.sub(" ", text[tag.start() :])
     return text
 
 

@@ -1,0 +1,147 @@
+"""Entries of RSS, Atom and CDF read by feedparser: slow, so only what is new; risky, so where it can do no harm."""
+
+from __future__ import annotations
+
+import calendar
+import io
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aggregator.delta import shared_key
+from aggregator.items import Raw, Setting, Text, make_item
+from aggregator.model import Item
+from aggregator.normalise import has_markup
+
+_HTML = ("text/html", "application/xhtml+xml")
+_ACCIDENTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_MOST_BROKEN = 262_144  # bytes of a damaged entry; reading those is slow
+
+
+class Piece(NamedTuple):
+    """One entry to be read."""
+
+    fingerprint: bytes
+    data: bytes
+    whole: bool  # False: not well-formed, to be read alone
+
+
+def read_entries(
+    opening: bytes, pieces: Sequence[Piece], closing: bytes, setting: Setting
+) -> tuple[list[Item], list[str]]:
+    """The entries as Items, in order, and a sentence for each that was lost. Must be given to an Isolate.
+
+    `opening` and `closing` are the tags that enclosed the entries in their document. Each entry comes out the same
+    whichever others are read with it.
+    """
+    items, problems = [], []
+    for piece, entry in _parsed(opening, pieces, closing, setting.url):
+        item = None
+        if entry is not None:
+            try:
+                item = make_item(_raw(entry, piece), setting)
+            except _ACCIDENTS as error:
+                problems.append(f"an entry was left out: {type(error).__name__} while reading {_beginning(piece)}")
+                continue
+        if item is None:
+            problems.append(f"an entry without text and link was left out: {_beginning(piece)}")
+        else:
+            items.append(item)
+    return items, problems
+
+
+def _parsed(
+    opening: bytes, pieces: Sequence[Piece], closing: bytes, url: str
+) -> Iterator[tuple[Piece, dict[str, Any] | None]]:
+    """Each piece with what feedparser makes of it; all at once where the document allows, else one by one."""
+    if all(piece.whole for piece in pieces):
+        found = _feedparser(b"".join([opening, *(piece.data for piece in pieces), closing]), url)
+        if found is not None and not found["bozo"] and len(found["entries"]) == len(pieces):
+            yield from zip(pieces, found["entries"], strict=True)
+            return
+    for piece in pieces:
+        data = piece.data if piece.whole else piece.data[:_MOST_BROKEN]
+        found = _feedparser(opening + data + closing, url)
+        yield piece, found["entries"][0] if found and found["entries"] else None
+
+
+def _feedparser(document: bytes, url: str) -> dict[str, Any] | None:
+    """feedparser's reading; None if it fails.
+
+    A stream, because bytes are taken for a path; a location, because without one an xml:base leaks into later entries.
+    """
+    import feedparser
+
+    headers = {"content-location": url, "content-type": "application/xml; charset=utf-8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            found: dict[str, Any] = feedparser.parse(
+                io.BytesIO(document), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
+            )
+        except _ACCIDENTS:
+            return None
+    return found
+
+
+def _raw(entry: dict[str, Any], piece: Piece) -> Raw:
+    links = [link for link in entry.get("links", ()) if link.get("href")]
+    contents = [Text(part.get("value") or "", part.get("type") in _HTML) for part in entry.get("content", ())]
+    summary = _text(entry, "summary")
+    return Raw(
+        fingerprint=piece.fingerprint,
+        id=_id(entry.get("id") or "", piece),
+        link=entry.get("link") or next((link["href"] for link in links if link.get("rel") != "enclosure"), ""),
+        title=_text(entry, "title"),
+        summary=summary if summary.value else _text(entry, "subtitle"),
+        content=max(contents, key=lambda text: len(text.value), default=Text()),
+        published=_own(entry, "published") or _own(entry, "created"),
+        updated=_own(entry, "updated"),
+        read_published=_moment(_own(entry, "published_parsed")),
+        read_updated=_moment(_own(entry, "updated_parsed")),
+        language=entry.get("language") or (entry.get("title_detail") or {}).get("language") or "",
+        authors=tuple(_authors(entry)),
+        categories=tuple(tag.get("label") or tag.get("term") or "" for tag in entry.get("tags", ())),
+        enclosures=tuple(
+            (link["href"], link.get("type") or "", link.get("length") or "")
+            for link in links
+            if link.get("rel") == "enclosure"
+        ),
+        publisher=(entry.get("source") or {}).get("title") or entry.get("news_source") or "",
+    )
+
+
+def _id(resolved: str, piece: Piece) -> str:
+    """The id as it was given: feedparser makes relative ones absolute, so that another mirror would mean another id."""
+    given = shared_key(piece.data).decode("utf-8", "replace")
+    return given if given and "&" not in given and ":" not in given and resolved.endswith("/" + given) else resolved
+
+
+def _text(entry: dict[str, Any], name: str) -> Text:
+    """A text and whether it is HTML; RSS does not say, Atom does, and is believed."""
+    value = entry.get(name) or ""
+    kind = (entry.get(f"{name}_detail") or {}).get("type")
+    return Text(value, kind in _HTML or (kind in (None, "text/plain") and has_markup(value)))
+
+
+def _own(entry: dict[str, Any], name: str) -> Any:
+    """A field without feedparser's substitutes (`updated` for a missing `published`, and so on)."""
+    return dict.get(entry, name) or ""
+
+
+def _moment(parsed: time.struct_time | None) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(calendar.timegm(parsed), UTC) if parsed else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _authors(entry: dict[str, Any]) -> Iterator[str]:
+    named = [author.get("name") for author in entry.get("authors", ()) if author.get("name")]
+    yield from named or ([entry["author"]] if entry.get("author") else [])
+
+
+def _beginning(piece: Piece) -> str:
+    return repr(" ".join(piece.data[:200].decode("utf-8", "replace").split())[:80])
