@@ -147,6 +147,8 @@ def _engine(address: URL) -> Engine:
             event.listen(engine, "begin", _begin_postgresql)
             return engine
         engine = create_engine(address, connect_args={"timeout": PATIENCE})
+    except NoSuchModuleError as error:
+        raise StoreError(f"the driver {address.drivername!r} is not known; write postgresql+psycopg://…") from error
     except ImportError as error:
         raise StoreError(
             f"the address asks for the package {error.name!r}, which is not installed; install it"
@@ -190,7 +192,7 @@ def _prepare(address: URL) -> Path:
         raise StoreError(f"the folder {path.parent} cannot be made: {error.strerror}; nothing was changed") from error
     if path.is_dir() or not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
         raise StoreError(f"{path} cannot be written; name another file under [store] url; nothing was changed")
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return path
     try:
         with closing(_peek(path)) as connection:
@@ -206,7 +208,9 @@ def _prepare(address: URL) -> Path:
 
 
 def _wrong(connection: sqlite3.Connection, whole: bool) -> str:
-    """What keeps this SQLite file from being used; "" where it is ours and sound, or empty."""
+    """What keeps this SQLite file from being used; "" where it is ours and sound, or holds nothing."""
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:
+        return "it is no database"  # fewer bytes than the smallest has, which SQLite would overwrite
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return ""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import sqlite3
+import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aggregator.database import APPLICATION
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.memory import MemoryStore
 from aggregator.model import (
@@ -39,7 +47,9 @@ from aggregator.model import (
     Visit,
 )
 from aggregator.ports import Store, Work
+from aggregator.rows import SENTENCES, add_counts
 from aggregator.store import SqlStore
+from aggregator.work import PER_KEY
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 HOUR = timedelta(hours=1)
@@ -630,7 +640,7 @@ class TestStories:
         with store.begin() as work:
             key = work.add(judged("1"), (), NOW)
             work.found("urn:uuid:1", NOW)
-        for act in (
+        acts: tuple[Callable[[Work], None], ...] = (
             lambda work: work.assign(key, "urn:uuid:no", None),
             lambda work: work.assign(key + 99, "urn:uuid:1", None),
             lambda work: work.tell("urn:uuid:no", NOW, None, NOW),
@@ -640,7 +650,8 @@ class TestStories:
             lambda work: work.rule(key + 99, "keep"),
             lambda work: work.part(key, "urn:uuid:no"),
             lambda work: work.part(key + 99, "urn:uuid:1"),
-        ):
+        )
+        for act in acts:
             with pytest.raises(NotFoundError), store.begin() as work:
                 act(work)
 
@@ -813,20 +824,300 @@ def test_settings_are_remembered(shelf: Shelf) -> None:
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def sql(path: Path) -> Iterator[SqlStore]:
+    store = SqlStore(f"sqlite:///{path}")
+    yield store
+    store.close()
+
+
 class TestSqlite:
     """What a database in a file does besides."""
 
-    @pytest.fixture
-    def path(self, tmp_path: Path) -> Path:
-        return tmp_path / "store.db"
-
     @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(moments=st.lists(MOMENTS, min_size=1, max_size=5))
-    def test_moments_survive_to_the_microsecond(self, tmp_path: Path, moments: list[datetime]) -> None:
-        """Any date that a source may claim comes back as it was, and sorts as dates do."""
-        store = SqlStore(f"sqlite:///{tmp_path}/moments.db")
-        with store.begin() as work:
+    def test_moments_survive_to_the_microsecond(self, sql: SqlStore, moments: list[datetime]) -> None:
+        """Any date that a source may claim comes back as it was."""
+        with sql.begin() as work:
             keys = [work.add(judged(os.urandom(8).hex(), published=one), (), one) for one in moments]
-        stored = [store.item(key) for key in keys]
+        stored = [sql.item(key) for key in keys]
         assert [(one.item.published, one.first_seen) for one in stored if one] == [(one, one) for one in moments]
+
+    @settings(max_examples=50, deadline=None)
+    @given(sentences=st.lists(st.dictionaries(st.integers(0, 50), st.integers(1, 3)), max_size=20))
+    def test_sentence_counts_add_up(self, sentences: list[dict[int, int]]) -> None:
+        """However the visits came, a sentence is boilerplate exactly if it was counted three times."""
+        counts, boilerplate, total = None, None, Counter[int]()
+        for visit in sentences:
+            counts, boilerplate = add_counts(counts, visit)
+            total.update(visit)
+        assert set(json.loads(boilerplate or "[]")) == {one for one, times in total.items() if times >= 3}
+
+    def test_sentence_counts_are_bounded(self) -> None:
+        """Of a source's sentences the most recently seen are counted; boilerplate comes again and again, and stays."""
+        counts = None
+        for first in range(0, 20 * SENTENCES, SENTENCES // 2):
+            news = dict.fromkeys(range(first, first + SENTENCES // 2), 1)
+            counts, boilerplate = add_counts(counts, news | {-1: 1})
+        assert len(json.loads(counts or "[]")) == SENTENCES
+        assert boilerplate == "[-1]"
+
+    def test_a_key_as_common_as_a_word_costs_a_bounded_look(self, sql: SqlStore) -> None:
+        """Of a key that very many items share, the newest are looked at."""
+        with sql.begin() as work:
+            for n in range(PER_KEY + 50):
+                work.found(f"urn:uuid:{n}", NOW)
+                key = work.add(judged(str(n)), ["common"], NOW + timedelta(seconds=n))
+                work.assign(key, f"urn:uuid:{n}", None)
+        found = candidates(sql, "common")
+        assert found == {f"urn:uuid:{n}" for n in range(50, PER_KEY + 50)}
+
+    def test_headers_are_not_written_down(self, sql: SqlStore, path: Path) -> None:
+        """Request headers may hold secrets: they are in no table, and so in no backup."""
+        sql.enlist([C], [], NOW)
+        sql.backup(str(path.with_name("copy.db")))
+        assert b"secret" not in path.with_name("copy.db").read_bytes()
+
+    def test_commits_outlast_a_power_cut(self, path: Path, sql: SqlStore) -> None:
+        """The file is in WAL mode, and each connection writes through to the disk and holds to foreign keys."""
+        with sql._database.writing() as connection:
+            values = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "application_id")
+            ]
+        assert values == ["wal", 2, 1, APPLICATION]
+
+    def test_reading_goes_on_while_visits_are_settled(self, sql: SqlStore) -> None:
+        """Readers in other threads see whole visits only, at any time."""
+        sql.enlist([A], [], NOW)
+        done = threading.Event()
+        partial: list[str] = []
+
+        def look() -> None:
+            while not done.is_set():
+                for story in sql.stories():
+                    if len(story.members) != 3:
+                        partial.append(story.id)
+                if sql.health()[0].seen % 3:
+                    partial.append("health")
+
+        readers = [threading.Thread(target=look) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for n in range(60):
+            with sql.begin() as work:
+                work.found(f"urn:uuid:{n}", NOW)
+                for m in range(3):
+                    work.assign(work.add(judged(f"{n}-{m}"), [f"k{m}"], NOW), f"urn:uuid:{n}", None)
+                work.tell(f"urn:uuid:{n}", NOW, None, NOW)
+                work.record(visit(A), plan(), {})
+        done.set()
+        for reader in readers:
+            reader.join()
+        assert partial == []
+        assert len(sql.stories()) == 60
+
+    def test_a_writer_in_another_process_is_waited_for(self, sql: SqlStore, path: Path) -> None:
+        """A transaction of another process holds a writer up only as long as it lasts."""
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
+        sql.put("name", "value")
+        assert sql.get("name") == "value"
+        other.close()
+
+
+class TestRefusal:
+    """What is not an aggregator's database is left alone, with a sentence that says why."""
+
+    def refused(self, path: Path, *words: str) -> None:
+        before = path.read_bytes() if path.is_file() else None
+        with pytest.raises(StoreError) as caught:
+            SqlStore(f"sqlite:///{path}")
+        for word in (str(path), "nothing was changed", *words):
+            assert word in str(caught.value)
+        assert (path.read_bytes() if path.is_file() else None) == before
+        log = path.with_name(f"{path.name}-wal")
+        assert not log.exists() or not log.stat().st_size
+
+    @pytest.mark.parametrize(
+        "content", [b"not a database, but a letter\n" * 100, b"\x00", b"SQLite format 3\x00" + b"\xff" * 5000]
+    )
+    def test_a_file_that_is_no_database(self, path: Path, content: bytes) -> None:
+        """Any other file is refused and keeps its bytes."""
+        path.write_bytes(content)
+        self.refused(path, "is not an aggregator database")
+
+    def test_the_database_of_another_program(self, path: Path) -> None:
+        """Even an innocent table of another program is not touched."""
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE item (name TEXT)")
+        self.refused(path, "another program")
+
+    def test_a_database_from_a_newer_version(self, path: Path) -> None:
+        """What a newer version wrote is not read by guess."""
+        SqlStore(f"sqlite:///{path}").close()
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("INSERT INTO aggregator_migration VALUES (999)")
+            other.commit()
+        self.refused(path, "newer version", "999")
+
+    def test_a_damaged_database(self, path: Path, sql: SqlStore) -> None:
+        """A file with overwritten pages is not worked on; a backup is asked for."""
+        with sql.begin() as work:
+            for n in range(300):
+                work.add(judged(str(n), body="text " * 100), (), NOW)
+        sql.close()
+        content = bytearray(path.read_bytes())
+        content[40_000:80_000] = os.urandom(40_000)
+        path.write_bytes(content)
+        self.refused(path, "damaged", "backup")
+
+    def test_a_folder_in_place_of_the_file(self, path: Path) -> None:
+        """A folder is not a database."""
+        path.mkdir()
+        self.refused(path, "cannot be written")
+
+    def test_a_file_in_place_of_the_folder(self, tmp_path: Path) -> None:
+        """A folder that cannot be made is named."""
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(StoreError, match=r"file/deep.*cannot be made"):
+            SqlStore(f"sqlite:///{tmp_path}/file/deep/store.db")
+
+    def test_a_folder_without_permission(self, tmp_path: Path) -> None:
+        """Where nothing may be written, that is said before anything is tried."""
+        closed = tmp_path / "closed"
+        closed.mkdir()
+        script = (
+            "import os, sys\nfrom aggregator.errors import StoreError\nfrom aggregator.store import SqlStore\n"
+            "os.getuid() or os.setuid(65534)\n"  # permissions do not bind the superuser
+            "try: SqlStore(sys.argv[1])\nexcept StoreError as error: print(error)"
+        )
+        modes = {folder: folder.stat().st_mode for folder in (closed, *closed.parents[:3])}
+        for folder in modes:
+            folder.chmod(0o555)
+        try:
+            said = run_python(script, f"sqlite:///{closed}/store.db")
+        finally:
+            for folder, mode in modes.items():
+                folder.chmod(mode)
+        assert f"{closed}/store.db cannot be written" in said
+
+    def test_the_folder_is_made(self, tmp_path: Path) -> None:
+        """A new installation needs no folder beforehand."""
+        SqlStore(f"sqlite:///{tmp_path}/new/folder/store.db").close()
+        assert (tmp_path / "new/folder/store.db").is_file()
+
+    @pytest.mark.parametrize(
+        ("url", "word"),
+        [
+            ("nonsense", "not the address"),
+            ("sqlite://", "names no file"),
+            ("mysql://x/y", "not known"),
+            ("postgresql+nodriver://x/y", "nodriver"),
+        ],
+    )
+    def test_an_address_that_leads_nowhere(self, url: str, word: str) -> None:
+        """An address is refused with what would be right."""
+        with pytest.raises(StoreError, match=word):
+            SqlStore(url)
+
+    def test_a_damaged_page_found_later_is_told_in_words(self, path: Path, sql: SqlStore) -> None:
+        """A fault of the database during work is a StoreError with advice, never the library's own."""
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP TABLE setting")
+        with pytest.raises(StoreError, match="setting"):
+            sql.get("name")
+
+
+class TestBackup:
+    def test_a_backup_is_a_whole_store(self, sql: SqlStore, path: Path) -> None:
+        """Taken while a visit is being settled, a copy holds what was committed before, and opens as a store."""
+        tell(sql, "urn:uuid:1", (judged("1"), ["k"]))
+        copy = path.with_name("copy.db")
+        with sql.begin() as work:
+            work.add(judged("2"), (), NOW)
+            sql.backup(str(copy))
+        restored = SqlStore(f"sqlite:///{copy}")
+        assert len(restored.stories()) == 1
+        assert [one.item.id for one in restored.retained()] == ["1"]
+        restored.close()
+        assert [one.name for one in path.parent.glob("*.part*")] == []
+
+    def test_an_older_backup_is_replaced(self, sql: SqlStore, path: Path) -> None:
+        """The same name can be used each night."""
+        copy = path.with_name("copy.db")
+        sql.backup(str(copy))
+        sql.put("name", "value")
+        sql.backup(str(copy))
+        restored = SqlStore(f"sqlite:///{copy}")
+        assert restored.get("name") == "value"
+        restored.close()
+
+    def test_nothing_else_is_overwritten(self, sql: SqlStore, path: Path) -> None:
+        """A file that is not a backup, the store itself, and a missing folder are refused."""
+        letter = path.with_name("letter.txt")
+        letter.write_text("Dear reader")
+        for target in (letter, path, path.parent / "missing/copy.db"):
+            with pytest.raises(StoreError):
+                sql.backup(str(target))
+        assert letter.read_text() == "Dear reader"
+
+
+KILLS = 20
+_SETTLING = """
+import sys
+from aggregator.store import SqlStore
+from tests.test_store import A, NOW, judged, plan, visit
+from aggregator.model import Changed, FeedHead, Validators
+store = SqlStore(sys.argv[1])
+store.enlist([A], [], NOW)
+number = int(store.get("number") or 0)
+while True:
+    number += 1
+    with store.begin() as work:
+        work.found(f"urn:uuid:{number}", NOW)
+        for member in range(3):
+            work.assign(work.add(judged(f"{number}-{member}"), [f"k{number}", "k"], NOW), f"urn:uuid:{number}", None)
+        work.tell(f"urn:uuid:{number}", NOW, None, NOW)
+        changed = Changed(FeedHead("rss20"), (), frozenset())
+        work.record(visit(A, changed, Validators(str(number))), plan(NOW), {number: 3})
+    store.put("number", str(number))
+    print(number, flush=True)
+"""
+
+
+def run_python(script: str, *arguments: str) -> str:
+    root = Path(__file__).parents[1]
+    return subprocess.run([sys.executable, "-c", script, *arguments], cwd=root, text=True, capture_output=True).stdout
+
+
+def test_a_killed_process_leaves_whole_visits(path: Path) -> None:
+    """Killed at random moments, it leaves a sound database: each visit whole or absent, none that it reported lost."""
+    url, draw, reported = f"sqlite:///{path}", random.Random(20260301), 0
+    for _ in range(KILLS):
+        command = [sys.executable, "-c", _SETTLING, url]
+        with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            said = [process.stdout.readline()]
+            threading.Timer(draw.random() / 20, process.kill).start()
+            said += process.stdout.read().split("\n")
+        reported = max(int(one) for one in said if one.strip())
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        store = SqlStore(url)
+        stories = store.stories()
+        (task,) = store.claim(NOW, timedelta(0))
+        assert len(stories) >= reported
+        assert {len(story.members) for story in stories} == {3}
+        assert task.known.validators.etag == str(len(stories))
+        assert len(task.known.boilerplate) == min(len(stories), SENTENCES)
+        assert store.health()[0].seen == 3 * len(stories)
+        store.put("number", str(len(stories)))
         store.close()
