@@ -12,7 +12,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from aggregator.model import Edition, Enclosure, Member, Story
-from aggregator.normalise import clean_language_tag, publishable_link, shorten
+from aggregator.normalise import clean_language_tag, publishable_link, shorten, single_line
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
 # bidirectional embeddings, overrides and isolates (they can make a title read as what it is not, and leak into the
@@ -68,9 +68,14 @@ def prepare(edition: Edition, problems: list[str]) -> tuple[Entry, ...]:
     return tuple(entries.values())
 
 
+def printable(text: str) -> str:
+    """The text without the characters that no format can hold, otherwise as it is."""
+    return _UNPRINTABLE.sub("", text)
+
+
 def clean(text: str) -> str:
-    """The text without characters that no XML document may hold, on one line."""
-    return " ".join(_UNPRINTABLE.sub("", text).split())
+    """A printable text on one line."""
+    return single_line(printable(text))
 
 
 def publishable(url: str | None) -> str | None:
@@ -135,7 +140,7 @@ def instant(when: datetime) -> datetime:
 def _member(member: Member) -> Member:
     return replace(
         member,
-        url=clean(member.url or "") or None,
+        url=printable(member.url or "") or None,
         title=clean(member.title),
         source=clean(member.source) or (urlsplit(publishable(member.source_url) or "").hostname or "Unknown"),
         source_url=publishable(member.source_url) or "",
