@@ -1,0 +1,143 @@
+"""Read the numbers and the days that a text tells, in digits or in words, whatever its language."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The numbers and days of a text, comparable across languages."""
+
+    numbers: dict[str, str]  # value in plain digits, "%" after it where it is a share → as it stands in the text
+    days: frozenset[str]  # days of the month told with or without the month: "31" or "7-31"
+
+
+_SCALES = {
+    "만": 1e4, "万": 1e4, "萬": 1e4, "억": 1e8, "億": 1e8, "亿": 1e8, "천": 1e3, "千": 1e3, "백만": 1e6, "百万": 1e6, "조": 1e12,
+    "thousand": 1e3, "million": 1e6, "billion": 1e9, "m": 1e6, "bn": 1e9, "mil": 1e3, "millones": 1e6, "millón": 1e6,
+    "mille": 1e3, "millions": 1e6, "milliards": 1e9, "milliard": 1e9, "tausend": 1e3, "millionen": 1e6, "mio": 1e6, "milliarden": 1e9,
+    "тыс": 1e3, "тысяч": 1e3, "тысячи": 1e3, "млн": 1e6, "миллион": 1e6, "миллиона": 1e6, "миллионов": 1e6, "млрд": 1e9, "миллиардов": 1e9,
+    "milhões": 1e6, "milhão": 1e6, "bilhões": 1e9, "mila": 1e3, "milioni": 1e6, "miliardi": 1e9, "tysięcy": 1e3, "tys": 1e3,
+    "milionów": 1e6, "miliony": 1e6, "mln": 1e6, "mld": 1e9, "miliardów": 1e9, "ألف": 1e3, "مليون": 1e6, "ملايين": 1e6, "مليار": 1e9,
+    "ribu": 1e3, "juta": 1e6, "miliar": 1e9, "nghìn": 1e3, "ngàn": 1e3, "triệu": 1e6, "tỷ": 1e9, "ล้าน": 1e6, "พัน": 1e3, "หมื่น": 1e4,
+    "сая": 1e6, "мянга": 1e3, "miljoen": 1e6, "duizend": 1e3, "тисяч": 1e3, "мільйонів": 1e6, "milyon": 1e6, "bin": 1e3,
+}  # fmt: skip
+_SCALE = "|".join(sorted(map(re.escape, _SCALES), key=len, reverse=True))
+_NUMBER = re.compile(
+    rf"(?<![\w.,])(?P<us>US|A|C|HK)?[$€£¥₩]?(?P<digits>\d{{1,3}}(?:[.,\u00a0 ]\d{{3}})+(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
+    rf"(?:[ \u00a0-]?(?P<scale>{_SCALE})(?![^\W\d_]))?\s?(?P<share>%|％|percent|per cent|퍼센트|パーセント|por ciento|por cento|per cento|prozent|процент|pour cent|procent|persen|في المئة|بالمئة|phần trăm)?",
+    re.IGNORECASE,
+)
+_HAN_NUMERAL = re.compile("[一二三四五六七八九十百千两]+(?=[名人个位岁歳年月天日次发次周時时家口艘米具件])")
+_HAN_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2}
+_CJK_DAY = re.compile(
+    r"(?:(?P<month>\d{1,2})\s?[月월]\s?)?(?P<day>\d{1,2})\s?[日일](?![0-9가-힣]*(?:간|동안|째)|間|间)"
+)
+_MONTHS = tuple(
+    ["jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*", "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*", "mar.*|mär.*|мар.*|مارس|มีนา.*", "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*", "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*", "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*", "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*", "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*", "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*", "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*", "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*", "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*"]
+)
+_MONTH_NUMBERS = tuple((re.compile(pattern), month) for month, pattern in enumerate(_MONTHS, 1))
+_DAY_MONTH = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|º|er)?\.?\s?(?:de |di |of )?([^\W\d_]{3,12})\b")
+_MONTH_DAY = re.compile(r"\b([^\W\d_]{3,12})\.?\s(\d{1,2})(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
+
+
+@cache
+def _words() -> dict[str, dict[str, str]]:
+    """Language → number word → its digits."""
+    table = tomllib.loads(files("aggregator").joinpath("lexicon", "numbers.toml").read_text("utf-8"))
+    return {
+        language: {word: digits for digits, words in entries.items() for word in words.split(", ")}
+        for language, entries in table.items()
+    }
+
+
+@cache
+def _word_pattern(language: str) -> re.Pattern[str] | None:
+    words = _words().get(language)
+    if not words:
+        return None
+    alternatives = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    if language == "ko":  # native numerals, before a counter
+        return re.compile(
+            rf"(?<![가-힣])({alternatives})(?= ?(?:명|살|번|달|가족|사람|배|차례|가구|곳|시간|개|척|아이|자녀|남매|형제|자매|딸|아들|모녀))"
+        )
+    if language == "th":
+        return re.compile(rf"({alternatives})(?= ?(?:คน|ปี|ชั่วโมง|วัน|เดือน|ราย|นาย))")
+    return re.compile(rf"(?<![\w-])({alternatives})(?![\w])", re.IGNORECASE)
+
+
+def counts(text: str, language: str | None) -> Counts:
+    """All numbers above one and all days of a text as it came; `language` (main subtag) decides on number words."""
+    days, rest = _days(text)
+    numbers: dict[str, str] = {}
+    for match in _NUMBER.finditer(rest):
+        if value := _value(match):
+            numbers.setdefault(value, match[0].strip())
+    for match in _HAN_NUMERAL.finditer(rest):
+        numbers.setdefault(str(_han_value(match[0])), match[0])
+    for subtag in (language,) if language else ("en",):
+        if pattern := _word_pattern(subtag):
+            for match in pattern.finditer(rest):
+                numbers.setdefault(_words()[subtag][match[1].lower()], match[1])
+    return Counts({value: shown for value, shown in numbers.items() if value not in ("0", "1")}, days)
+
+
+def _value(match: re.Match[str]) -> str:
+    digits = match["digits"]
+    if re.fullmatch(r"\d{1,3}(?:[.,\u00a0 ]\d{3})+", digits):
+        digits = re.sub(r"\D", "", digits)
+    number = float(digits.replace(",", "."))
+    if match["scale"]:
+        number *= _SCALES[match["scale"].lower()]
+    plain = str(int(number)) if number == int(number) else f"{number:.2f}"
+    return plain + ("%" if match["share"] else "") if number < 1e15 else ""
+
+
+def _han_value(numeral: str) -> int:
+    """十三 → 13, 二十 → 20, 一百零五 → 105."""
+    total = digit = 0
+    for character in numeral:
+        if character in _HAN_DIGITS:
+            digit = _HAN_DIGITS[character]
+        else:
+            total += (digit or 1) * {"十": 10, "百": 100, "千": 1000}[character]
+            digit = 0
+    return total + digit
+
+
+def _days(text: str) -> tuple[frozenset[str], str]:
+    """The days told, and the text without them."""
+    days: set[str] = set()
+
+    def cjk(match: re.Match[str]) -> str:
+        days.add(f"{int(match['month'])}-{int(match['day'])}" if match["month"] else str(int(match["day"])))
+        return " "
+
+    def spelled(match: re.Match[str], day: str, word: str) -> str:
+        month = _month(word)
+        if month is None or not 1 <= int(day) <= 31:
+            return match[0]
+        days.add(f"{month}-{int(day)}")
+        return " "
+
+    text = _CJK_DAY.sub(cjk, text)
+    text = _DAY_MONTH.sub(lambda match: spelled(match, match[1], match[2]), text)
+    return frozenset(days), _MONTH_DAY.sub(lambda match: spelled(match, match[2], match[1]), text)
+
+
+def _month(word: str) -> int | None:
+    low = word.lower()
+    return next((month for pattern, month in _MONTH_NUMBERS if pattern.fullmatch(low)), None)
+
+
+def shared_days(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Days that both tell; "31" and "7-31" may be the same."""
+    same = set(one & other)
+    for bare, full in ((one, other), (other, one)):
+        same |= {day for day in full if "-" in day and day.split("-")[1] in bare}
+    return frozenset(same)

@@ -1,0 +1,165 @@
+"""What a text tells, in a form that compares across languages: concepts, names, numbers, days, and its wording."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from zlib import crc32
+
+from aggregator.counts import counts
+from aggregator.names import names
+from aggregator.words import Matcher, comparable, sentences
+
+FACETS = ("actors", "acts", "things", "places")  # the files of the lexicon
+_LATIN = frozenset(["en", "es", "fr", "de", "pt", "it", "pl", "id", "vi", "nl", "tr"])
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one telling says. Mappings lead from what is compared to the text as it stands there."""
+
+    language: str | None  # main subtag
+    title: str  # comparable
+    text: str  # comparable title and summary, boilerplate left out
+    concepts: Mapping[str, str]  # names from the lexicon
+    in_title: frozenset[str]  # of the concepts, those that the title tells
+    names: Mapping[str, str]  # skeletons of persons' names
+    terms: Mapping[str, str]  # names from the topic pack
+    numbers: Mapping[str, str]
+    days: frozenset[str]
+    words: frozenset[str]  # words in Latin letters, four or longer, that carry a capital or stand in another script
+    grams: Mapping[int, float]  # hash of three characters → weight; of unit length
+    title_grams: Mapping[int, float]
+
+
+@cache
+def lexicon() -> dict[str, dict[str, dict[str, str]]]:
+    """Facet → concept → language → terms, as the files have them."""
+    folder = files("aggregator").joinpath("lexicon")
+    return {facet: tomllib.loads(folder.joinpath(f"{facet}.toml").read_text("utf-8")) for facet in FACETS}
+
+
+@cache
+def facet_of() -> dict[str, str]:
+    """Concept → the facet that it belongs to."""
+    return {concept: facet for facet, concepts in lexicon().items() for concept in concepts}
+
+
+@cache
+def _matcher(language: str | None) -> Matcher:
+    """Finds the lexicon's concepts in one language; None: in all."""
+    wanted = {language, "all"} | ({"latin"} if language in _LATIN else set())
+    return Matcher(
+        {
+            concept: [
+                term
+                for spoken, terms in languages.items()
+                if language is None or spoken in wanted
+                for term in terms.split(", ")
+            ]
+            for concepts in lexicon().values()
+            for concept, languages in concepts.items()
+        }
+    )
+
+
+@cache
+def _languages() -> frozenset[str]:
+    return frozenset(
+        language for concepts in lexicon().values() for languages in concepts.values() for language in languages
+    )
+
+
+_BOILERPLATE = re.compile(
+    r"founded in \d{4}|independent (?:global )?news|subscri|paywall|donat(?:e|ion)s? keep|chip(?:ping)? in|read more|sign up"
+    r"|next article|newsletter|all rights reserved|copyright|©|무단|재배포|저작권|구독|転載|購読|无断|版权|订阅"
+    r"|with inputs from agencies|unlimited access|click here|follow us|support our|our report(?:ing|ers)",
+    re.IGNORECASE,
+)
+_TRAILER = re.compile(r"\s+[-–—|]\s+[^-–—|]{2,30}$")  # "Title - The Washington Post"
+_DATELINE = re.compile(
+    r"^\W{0,2}[^\n.。]{0,40}?(?:\((?:AP|AFP|Reuters|Yonhap|EFE|UPI|dpa|ANSA|PAP|Lusa|Antara|Kyodo|TASS|RIA)\)|\[[^\]]{3,30}\])\s*[-–—.:]*\s*",
+    re.IGNORECASE,
+)
+_LATIN_WORD = re.compile(r"(?<![^\W_])[A-Za-z0-9]*[A-Z][A-Za-z0-9'’-]+")
+_SPACE = re.compile(r"[\W_]+")
+
+
+def headline(title: str) -> str:
+    """A title without the outlet's name at its end."""
+    bare = _TRAILER.sub("", title)
+    return bare if len(bare) >= 15 else title
+
+
+def told(summary: str) -> str:
+    """A summary without datelines and the sentences that agencies and shops say about themselves."""
+    kept = [sentence for sentence in sentences(summary) if not _BOILERPLATE.search(sentence)]
+    return _DATELINE.sub("", " ".join(kept))
+
+
+def read(title: str, summary: str, language: str | None, terms: Matcher | None = None) -> Facts:
+    """The facts of a title and a summary in a language (BCP 47; None: unsure); `terms` finds the topic pack's names."""
+    title, summary = headline(title), told(summary)[:1200]
+    main = language.split("-")[0].lower() if language else None
+    whole = f"{title}\n{summary}"
+    finder = _matcher(main if main in _languages() else None)
+    in_title = {match.name: match.text for match in finder.find(title)}
+    concepts = {match.name: match.text for match in finder.find(summary)} | in_title
+    numbers = counts(whole, main)
+    plain = comparable(whole)
+    return Facts(
+        language=main,
+        title=comparable(title),
+        text=plain,
+        concepts=concepts,
+        in_title=frozenset(in_title),
+        names=names(whole, plain),
+        terms={match.name: match.text for match in terms.find(whole)} if terms else {},
+        numbers=numbers.numbers,
+        days=numbers.days,
+        words=frozenset(comparable(word) for word in _LATIN_WORD.findall(whole) if len(word) >= 3),
+        grams=_grams(plain),
+        title_grams=_grams(comparable(title)),
+    )
+
+
+def gram_hashes(text: str) -> list[int]:
+    """Stable hashes (32 bits) of all runs of three letters or digits of a comparable text."""
+    letters = f" {_SPACE.sub(' ', text).strip()} "
+    return [crc32(letters[i : i + 3].encode("utf-8", "replace")) for i in range(max(len(letters) - 2, 0))]
+
+
+def _grams(text: str) -> dict[int, float]:
+    seen: dict[int, int] = {}
+    for gram in gram_hashes(text):
+        seen[gram] = seen.get(gram, 0) + 1
+    weights = {gram: 1 + math.log(count) for gram, count in seen.items()}
+    return unit(weights)
+
+
+def unit(weights: Mapping[int, float]) -> dict[int, float]:
+    """The same, scaled to length one."""
+    length = math.sqrt(sum(weight * weight for weight in weights.values())) or 1.0
+    return {key: weight / length for key, weight in weights.items()}
+
+
+def cosine(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """Of two mappings of unit length: 0..1."""
+    if len(other) < len(one):
+        one, other = other, one
+    return sum(weight * other[key] for key, weight in one.items() if key in other)
+
+
+def gram_weights(facts: Facts) -> Mapping[int, float]:
+    """The wording of a whole text as a unit vector."""
+    return facts.grams
+
+
+def pack_matcher(pack_terms: Mapping[str, Iterable[str]]) -> Matcher | None:
+    """Finds the names of a topic pack; None where it has none."""
+    return Matcher(pack_terms) if pack_terms else None

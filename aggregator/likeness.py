@@ -1,0 +1,136 @@
+"""Weigh whether two texts tell the same events: features of the pair, learned weights, and what a person can read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from aggregator.counts import shared_days
+from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights
+
+_UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What tests/curation/stories_fit.py learned; likeness.json holds it."""
+
+    rarity: Mapping[str, float]  # concept → natural logarithm of how seldom it is told
+    bias: float
+    features: Mapping[str, float]
+    threshold: float  # log-odds above which an item joins a story, averaged over the story's members
+
+
+@cache
+def weights() -> Weights:
+    """The weights that ship."""
+    return Weights(**json.loads(files("aggregator").joinpath("lexicon", "likeness.json").read_text("utf-8")))
+
+
+def log_odds(one: Facts, other: Facts, days: float | None) -> float:
+    """For the same events (positive) or against (negative); `days` apart, None where a date is missing."""
+    learned = weights()
+    values = features(one, other, days, learned.rarity)
+    return learned.bias + sum(learned.features.get(name, 0.0) * value for name, value in values.items())
+
+
+def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, float]) -> dict[str, float]:
+    """Name → value, about 0..3 each; symmetric in the two texts."""
+    across = one.language != other.language
+    values = _concepts(one, other, rarity) | _marks(one, other)
+    values["days"] = math.log1p(min(days, 30.0)) / 3.4 if days is not None else 0.5
+    if across:
+        values["across"] = 1.0
+        values["across.overlap"] = values["overlap"]
+        values["across.shared"] = values["shared"]
+        shared_words = [word for word in one.words & other.words if word not in _COMMON_WORDS]
+        values["across.words"] = min(len(shared_words), 3) / 1.0
+    else:
+        same = cosine(gram_weights(one), gram_weights(other))
+        values["wording"] = same
+        values["title_wording"] = cosine(one.title_grams, other.title_grams)
+        values["wording2"] = same * same * 4
+    return values
+
+
+def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str, float]:
+    def mass(concepts: object) -> float:
+        return sum(rarity.get(concept, _UNSEEN) for concept in concepts)  # type: ignore[attr-defined]
+
+    a, b = one.concepts.keys(), other.concepts.keys()
+    shared = a & b
+    all_shared, of_a, of_b = mass(shared), mass(a), mass(b)
+    values = {
+        "overlap": all_shared / (min(of_a, of_b) or 1.0),
+        "jaccard": all_shared / ((of_a + of_b - all_shared) or 1.0),
+        "shared": min(all_shared / 8, 3.0),
+        "rarest": max((rarity.get(concept, _UNSEEN) for concept in shared), default=0.0) / 3,
+        "title_shared": min(mass(one.in_title & other.in_title) / 4, 3.0),
+        "thin": 1 / (1 + min(of_a, of_b)),
+    }
+    facets = facet_of()
+    for facet in FACETS:
+        in_a = {concept for concept in a if facets[concept] == facet}
+        in_b = {concept for concept in b if facets[concept] == facet}
+        both = mass(in_a & in_b)
+        values[f"{facet}.shared"] = min(both / 4, 3.0)
+        if in_a and in_b:
+            values[f"{facet}.apart"] = 1 - both / min(mass(in_a), mass(in_b))
+    return values
+
+
+def _marks(one: Facts, other: Facts) -> dict[str, float]:
+    """Names, numbers, days: what marks one event out among its like."""
+    values = {}
+    shared_names = one.names.keys() & other.names.keys()
+    values["names"] = min(len(shared_names), 3)
+    values["names.apart"] = float(bool(one.names and other.names and not shared_names))
+    shared_terms = one.terms.keys() & other.terms.keys()
+    values["terms"] = min(len(shared_terms), 4) / 2
+    values["numbers"] = min(sum(map(telling, one.numbers.keys() & other.numbers.keys())), 6.0) / 2
+    big_a, big_b = ({n for n in facts.numbers if telling(n) >= 1.5} for facts in (one, other))
+    values["numbers.apart"] = float(bool(big_a and big_b and not big_a & big_b))
+    values["same_day"] = min(len(shared_days(one.days, other.days)), 2)
+    values["days.apart"] = float(bool(one.days and other.days and not values["same_day"]))
+    return values
+
+
+def telling(number: str) -> float:
+    """How much a shared number says: two hardly anything, 34538 a lot, a year little."""
+    value = float(number.rstrip("%"))
+    if 1990 <= value <= 2040 and number.isdigit():
+        return 0.7
+    return 0.3 if value <= 2 else 0.7 if value <= 5 else 1.2 if value <= 12 else 1.8 if value <= 100 else 2.5
+
+
+_COMMON_WORDS = frozenset(
+    ["korea", "korean", "koreans", "north", "south", "seoul", "pyongyang", "reuters", "yonhap", "afp", "efe", "dpa", "the", "upi", "corea", "coree", "nordkorea", "sudkorea", "kim", "jong", "un", "kbs", "bbc", "cnn", "pour", "der", "die", "das", "les", "los", "las", "una", "nato", "usa"]
+)
+_SAY = {"names": "names", "terms": "both name", "numbers": "numbers", "days": "days", "concepts": "both tell"}
+
+
+def shared_details(one: Facts, other: Facts) -> tuple[str, ...]:
+    """What both texts share, for a person: one sentence part a kind, the rarest first."""
+    rarity = weights().rarity
+    details = []
+    for label, a, b in (("name", one.names, other.names), ("number", one.numbers, other.numbers)):
+        both = sorted(a.keys() & b.keys(), key=lambda key: (-telling(key) if label == "number" else 0, key))
+        if both:
+            details.append(f"{label}s: " + ", ".join(_pair(a[key], b[key]) for key in both[:4]))
+    if same := shared_days(one.days, other.days):
+        details.append("days told: " + ", ".join(sorted(same)))
+    facets = facet_of()
+    for facet in FACETS:
+        both = sorted(one.concepts.keys() & other.concepts.keys(), key=lambda c: (-rarity.get(c, _UNSEEN), c))
+        shown = [_pair(one.concepts[c], other.concepts[c]) for c in both if facets[c] == facet]
+        if shown:
+            details.append(f"{facet}: " + ", ".join(shown[:4]))
+    return tuple(details)
+
+
+def _pair(one: str, other: str) -> str:
+    return one if one.casefold() == other.casefold() else f"{one} = {other}"

@@ -1,0 +1,332 @@
+"""Learn the weights of aggregator/likeness.py from labelled items, and say how well they do on events held out.
+
+    python tests/curation/stories_fit.py            measure by cross-validation, whole events held out
+    python tests/curation/stories_fit.py --write    fit on everything and write aggregator/lexicon/likeness.json
+
+scikit-learn is needed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from aggregator.facts import Facts  # noqa: E402
+from aggregator.likeness import features  # noqa: E402
+from aggregator.model import Decision, Item, Joins, StoredItem, StoredStory, Verdict  # noqa: E402
+from aggregator.stories import Folder  # noqa: E402
+
+DATA = ROOT / "tests" / "data" / "curation"
+WEIGHTS = ROOT / "aggregator" / "lexicon" / "likeness.json"
+FOLDS = 5
+START = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    item: Item
+    event: str
+    seed: str | None = None
+
+
+def load(path: Path) -> list[Labelled]:
+    """The relevant items of a labelled file."""
+    found = []
+    for line in path.read_text("utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["relevant"]:
+            when = datetime.fromisoformat(entry["published"]).astimezone(UTC)
+            item = Item(
+                entry["outlet"],
+                entry["id"],
+                None,
+                entry["title"],
+                entry["summary"],
+                published=when,
+                language=entry["lang"],
+            )
+            found.append(Labelled(item, entry["event"], entry.get("seed")))
+    return found
+
+
+def busy(items: Sequence[Labelled], seed: int, days: int) -> list[Labelled]:
+    """The items with each event, whole, moved to a random moment of a period of so many days."""
+    draw = random.Random(seed)
+    first: dict[str, datetime] = {}
+    for one in items:
+        first[one.event] = min(one.item.published, first.get(one.event, one.item.published))
+    start = {event: START + timedelta(seconds=draw.randrange(days * 86400)) for event in sorted(first)}
+    moved = []
+    for one in items:
+        late = min(one.item.published - first[one.event], timedelta(days=6))
+        moved.append(replace(one, item=replace(one.item, published=start[one.event] + late)))
+    return moved
+
+
+def rarities(texts: Iterable[Facts]) -> dict[str, float]:
+    """Concept → log of how seldom items tell it, smoothed."""
+    texts = list(texts)
+    told = Counter(concept for facts in texts for concept in facts.concepts)
+    return {concept: round(math.log((len(texts) + 1) / (count + 0.5)), 2) for concept, count in sorted(told.items())}
+
+
+def fold_of(event: str) -> int:
+    return random.Random(event).randrange(FOLDS)
+
+
+class Pairs:
+    """All pairs of some items as rows of numbers."""
+
+    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Mapping[str, float]) -> None:
+        self.items = items
+        self.index = [(a, b) for a, b in combinations(range(len(items)), 2)]
+        rows = []
+        facts = [folder.facts(one.item) for one in items]
+        for a, b in self.index:
+            apart = abs((items[a].item.published - items[b].item.published).total_seconds()) / 86400
+            rows.append(features(facts[a], facts[b], apart, rarity))
+        self.rows = rows
+        self.same = np.array([items[a].event == items[b].event for a, b in self.index])
+        self.folds = np.array([(fold_of(items[a].event), fold_of(items[b].event)) for a, b in self.index])
+
+
+def matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
+    place = {name: n for n, name in enumerate(names)}
+    table = np.zeros((len(rows), len(names)))
+    for r, row in enumerate(rows):
+        for name, value in row.items():
+            table[r, place[name]] = value
+    return table
+
+
+def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None, c: float = 0.3) -> LogisticRegression:
+    return LogisticRegression(C=c, max_iter=3000).fit(x, y, sample_weight=weight)
+
+
+class Scored(Folder):
+    """A folder that takes its log-odds from a table instead of the weights that ship."""
+
+    def __init__(self, scores: Mapping[tuple[str, str], float], threshold: float) -> None:
+        super().__init__()
+        self.scores = scores
+        self.threshold = threshold
+
+    def log_odds(self, one: Item, other: Item, *, dated: bool) -> float:
+        return self.scores[one.id, other.id]
+
+
+def cluster(folder: Folder, items: Sequence[Labelled], order: int) -> dict[str, str]:
+    """Item id → story id, the items placed one by one in a random order, as they might arrive."""
+    stories: dict[str, list[StoredItem]] = {}
+    items = list(items)
+    random.Random(order).shuffle(items)
+    verdict = Verdict(Decision.KEPT, 1.0, (), "")
+    for key, one in enumerate(items):
+        candidates = [StoredStory(id, False, None, START, None, tuple(members)) for id, members in stories.items()]
+        placed = folder.place(one.item, candidates, START)
+        stored = StoredItem(key, one.item, verdict, START)
+        if isinstance(placed, Joins):
+            for other, _ in placed.merges:
+                stories[placed.story] += stories.pop(other)
+            stories[placed.story].append(stored)
+        else:
+            stories[f"story-{key}"] = [stored]
+    return {member.item.id: story for story, members in stories.items() for member in members}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    precision: float
+    recall: float
+    merged: int
+    wrong: int
+    across: int
+    across_found: int
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.precision * self.recall / (self.precision + self.recall)
+
+
+def score(items: Sequence[Labelled], got: Mapping[str, str]) -> Score:
+    """B-cubed precision and recall, and pairs."""
+    by_event, by_story = defaultdict(set), defaultdict(set)
+    for one in items:
+        by_event[one.event].add(one.item.id)
+        by_story[got[one.item.id]].add(one.item.id)
+    both = [(by_event[one.event], by_story[got[one.item.id]]) for one in items]
+    precision = sum(len(e & s) / len(s) for e, s in both) / len(items)
+    recall = sum(len(e & s) / len(e) for e, s in both) / len(items)
+    merged = wrong = across = found = 0
+    for a, b in combinations(items, 2):
+        together, same = got[a.item.id] == got[b.item.id], a.event == b.event
+        merged += together
+        wrong += together and not same
+        if same and a.item.language[:2] != b.item.language[:2]:
+            across += 1
+            found += together
+    return Score(precision, recall, merged, wrong, across, found)
+
+
+def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labelled]]]:
+    """The items as dated, and squeezed into thirty and into ten days, so many times each."""
+    return [("as dated", list(items))] + [
+        (f"{days} days", busy(items, seed, days)) for days in (30, 10) for seed in range(draws)
+    ]
+
+
+def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Mapping[str, float]):
+    """Training rows: the pairs of the main and of the extra items, in a few datings."""
+    folder = Folder()
+    sets = [Pairs(folder, items, rarity) for group in (main, extra) if group for _, items in variants(group, 1)]
+    return sets
+
+
+def names_of(sets: Sequence[Pairs]) -> list[str]:
+    return sorted({name for pairs in sets for row in pairs.rows for name in row})
+
+
+def held_out_scores(main_sets, extra_sets, names, target: Pairs, c: float) -> dict[tuple[str, str], float]:
+    """Log-odds of each pair by a model that saw neither side's fold."""
+    x_main = np.vstack([matrix(p.rows, names) for p in main_sets])
+    y_main = np.concatenate([p.same for p in main_sets])
+    folds = np.vstack([p.folds for p in main_sets])
+    x_extra = np.vstack([matrix(p.rows, names) for p in extra_sets]) if extra_sets else np.zeros((0, len(names)))
+    y_extra = np.concatenate([p.same for p in extra_sets]) if extra_sets else np.zeros(0, dtype=bool)
+    models = {}
+    for one in range(FOLDS):
+        for other in range(one, FOLDS):
+            keep = ~np.isin(folds, (one, other)).any(axis=1)
+            models[one, other] = fit(np.vstack([x_main[keep], x_extra]), np.concatenate([y_main[keep], y_extra]), c=c)
+    return models
+
+
+def apply(models, names, target: Pairs) -> dict[tuple[str, str], float]:
+    x = matrix(target.rows, names)
+    scores = {}
+    table = {pair: model.decision_function(x) for pair, model in models.items()}
+    for row, (a, b) in enumerate(target.index):
+        one, other = sorted(map(int, target.folds[row]))
+        value = float(table[one, other][row])
+        left, right = target.items[a].item.id, target.items[b].item.id
+        scores[left, right] = scores[right, left] = value
+    return scores
+
+
+def report(label: str, results: Sequence[Score]) -> None:
+    mean = lambda get: sum(map(get, results)) / len(results)  # noqa: E731
+    merged = max(sum(r.merged for r in results), 1)
+    print(
+        f"{label:10} F1 {mean(lambda r: r.f1):.3f}  P {mean(lambda r: r.precision):.3f}  R {mean(lambda r: r.recall):.3f}"
+        f"  wrong pairs {sum(r.wrong for r in results) / merged:.1%}"
+        f"  across {sum(r.across_found for r in results) / max(sum(r.across for r in results), 1):.0%}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("--write", action="store_true")
+    ask.add_argument("--extra", action="store_true", help="measure on the half of stories_more.jsonl that no fit sees")
+    ask.add_argument("-c", type=float, default=0.3)
+    ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
+    ask.add_argument("--draws", type=int, default=2)
+    ask.add_argument("--show", action="store_true")
+    args = ask.parse_args()
+    items = load(DATA / "items.jsonl")
+    more = load(DATA / "stories_more.jsonl") if (DATA / "stories_more.jsonl").exists() else []
+    seen = [one for one in more if not hidden(one.event)]
+    folder = Folder()
+    rarity = rarities(folder.facts(one.item) for one in [*items, *seen])
+    main_sets, extra_sets = prepare(items, [], rarity), prepare([], seen, rarity)
+    names = names_of(main_sets + extra_sets)
+    if args.write:
+        write(main_sets + extra_sets, names, rarity, args)
+    elif args.extra:
+        target = [one for one in more if hidden(one.event)]
+        x = np.vstack([matrix(p.rows, names) for p in main_sets + extra_sets])
+        model = fit(x, np.concatenate([p.same for p in main_sets + extra_sets]), c=args.c)
+        measure(lambda pairs: whole(model, names, pairs), target, rarity, args)
+    else:
+        models = held_out_scores(main_sets, extra_sets, names, None, args.c)
+        measure(lambda pairs: apply(models, names, pairs), items, rarity, args)
+
+
+def hidden(event: str) -> bool:
+    """Whether an event of stories_more.jsonl is kept out of every fit."""
+    return random.Random("hidden" + event).random() < 0.5
+
+
+def whole(model, names, pairs: Pairs) -> dict[tuple[str, str], float]:
+    keep = [{name: row.get(name, 0.0) for name in names} for row in pairs.rows]
+    scores = {}
+    for (a, b), value in zip(pairs.index, model.decision_function(matrix(keep, names)), strict=True):
+        left, right = pairs.items[a].item.id, pairs.items[b].item.id
+        scores[left, right] = scores[right, left] = float(value)
+    return scores
+
+
+def measure(scorer, items, rarity, args) -> None:
+    by_label = defaultdict(list)
+    for label, dated in variants(items, args.draws):
+        pairs = Pairs(Folder(), dated, rarity)
+        table = scorer(pairs)
+        for threshold in args.thresholds:
+            got = cluster(Scored(table, threshold), dated, 1)
+            by_label[threshold, label].append(score(dated, got))
+            if (
+                args.show
+                and threshold == args.thresholds[0]
+                and label == "10 days"
+                and len(by_label[threshold, label]) == 1
+            ):
+                show(dated, got, table)
+    for threshold in args.thresholds:
+        print(f"threshold {threshold}")
+        for label in ("as dated", "30 days", "10 days"):
+            report(label, by_label[threshold, label])
+
+
+def show(items, got, table) -> None:
+    """The mistakes: pairs wrongly put together, and those missed."""
+    for a, b in combinations(items, 2):
+        together, same = got[a.item.id] == got[b.item.id], a.event == b.event
+        if together and not same:
+            print(
+                f"WRONG  {table[a.item.id, b.item.id]:5.1f} {a.item.id} {a.item.title[:70]} || {b.item.id} {b.item.title[:70]}"
+            )
+        elif same and not together:
+            print(
+                f"MISSED {table[a.item.id, b.item.id]:5.1f} {a.item.id} {a.item.title[:70]} || {b.item.id} {b.item.title[:70]}"
+            )
+
+
+def write(sets, names, rarity, args) -> None:
+    model = fit(np.vstack([matrix(p.rows, names) for p in sets]), np.concatenate([p.same for p in sets]), c=args.c)
+    learned = {
+        "rarity": rarity,
+        "bias": round(float(model.intercept_[0]), 3),
+        "features": {name: round(float(value), 3) for name, value in zip(names, model.coef_[0], strict=True)},
+        "threshold": args.thresholds[0],
+    }
+    WEIGHTS.write_text(json.dumps(learned, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(json.dumps(learned["features"], indent=0))
+
+
+if __name__ == "__main__":
+    main()
