@@ -36,7 +36,7 @@ $(BIN)/python:
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 	  echo "$$python cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; fi; \
 	echo "Setting up $(VENV) with $$("$$python" --version) ..."; \
-	"$$python" -m venv $(VENV)
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # Every package is pinned with its digest; the project itself is installed in place.
 $(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
@@ -59,7 +59,7 @@ run: $(VENV)/.run
 # --- check ---
 
 .PHONY: test lint pytest tools
-test: lint pytest wheel-test
+test: lint wheel-test pytest
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
