@@ -94,7 +94,7 @@ def load_subject(config: Config) -> Subject:
     seeds: tuple[Seed, ...] = ()
     if config.stories.seed:
         try:
-            seeds = load_seeds(config.resolve(config.stories.seed))
+            seeds = load_seeds(_seed_file(config))
         except ConfigError as error:
             problems += error.problems
     try:
@@ -116,7 +116,7 @@ def load_subject(config: Config) -> Subject:
 
 def folder(config: Config, subject: Subject) -> Folder:
     """Folding as configured, with the names that the subject knows."""
-    return Folder(across_languages=config.stories.across_languages, pack_terms=subject.pack.names)
+    return Folder(across_languages=config.stories.across_languages, pack_terms=subject.pack.concepts)
 
 
 def rules(config: Config, subject: Subject) -> Rules:
@@ -228,11 +228,18 @@ def default_pack(name: str) -> str:
     return (resources.files("aggregator") / "packs" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def default_file(name: str) -> str:
-    """The text of a file that ships: "config.toml" or "feeds/seed.toml" (in a checkout, the repository's own)."""
-    shipped = resources.files("aggregator") / "defaults" / name
-    path = Path(__file__).parent.parent / name
-    return (shipped if shipped.is_file() else path).read_text(encoding="utf-8")
+def default_file(name: str) -> Path:
+    """A file that ships: "config.toml" or "feeds/seed.toml"; in a checkout, the repository's own."""
+    package = Path(__file__).parent
+    shipped = package / "defaults" / name
+    return shipped if shipped.is_file() else package.parent / name
+
+
+def _seed_file(config: Config) -> Path:
+    """The seed set that the configuration names; where it names none and none is there, the one that ships."""
+    file = config.resolve(config.stories.seed)
+    named = "seed" in config.stories.model_fields_set
+    return file if named or file.exists() else default_file(config.stories.seed)
 
 
 @contextmanager

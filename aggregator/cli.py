@@ -76,10 +76,10 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to 
     """Write a commented config.toml, the seed set and the topic pack for a new installation; never overwrites."""
     pack = "packs/north-korean-defectors.toml"
     files = {
-        "config.toml": application.default_file("config.toml").replace(
-            'pack = "north-korean-defectors"', f'pack = "{pack}"', 1
-        ),
-        "feeds/seed.toml": application.default_file("feeds/seed.toml"),
+        "config.toml": application.default_file("config.toml")
+        .read_text(encoding="utf-8")
+        .replace('pack = "north-korean-defectors"', f'pack = "{pack}"', 1),
+        "feeds/seed.toml": application.default_file("feeds/seed.toml").read_text(encoding="utf-8"),
         pack: application.default_pack("north-korean-defectors"),
     }
     standing = [name for name in files if (folder / name).exists()]
