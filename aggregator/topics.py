@@ -1,0 +1,364 @@
+"""Decides whether an item belongs to the subject, and says why.
+
+A topic pack (data, see docs/packs.md) names concepts with their terms, and rules that say which concepts together are
+evidence, and how strong. The evidence adds up in log-odds, so that each reason's weight can be read off the verdict:
+score = 1 / (1 + exp(-(bias + prior of the source's scope + sum of weights))).
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from aggregator.errors import ConfigError
+from aggregator.model import Decision, Item, Reason, Verdict
+from aggregator.words import Match, Matcher, sentence_hash, sentences
+
+_BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
+_REASONS = 12  # in a verdict: more than anybody reads
+_MASK, _BOILERPLATE = "masks", "boilerplate"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is to be expected of a source before it is read."""
+
+    prior: float = 0.0  # log-odds
+    implies: tuple[str, ...] = ()  # concepts that its items need not name
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Concepts that are evidence when they meet."""
+
+    name: str
+    all: tuple[tuple[str, ...], ...]  # each a choice of concepts, of which one must be there
+    none: tuple[str, ...]  # concepts that make it void where they stand in the same place or in the title
+    near: int | None  # all within so many characters; None: anywhere in the same place
+    weight: float  # log-odds when found in the title; negative: against
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """How much evidence counts by where it stands; the title counts 1."""
+
+    lead: float = 0.85  # first sentence of the summary
+    summary: float = 0.55  # its later sentences
+    across: float = 0.8  # part in the title, part in the summary, the categories or the source's scope
+    categories: float = 0.5
+    body: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A subject, as data."""
+
+    name: str
+    title: str
+    concepts: Mapping[str, tuple[str, ...]]  # name → terms of all languages
+    masks: tuple[str, ...]  # phrases that hide the terms inside them
+    boilerplate: tuple[str, ...]  # a sentence with one of these says nothing about its item
+    rules: tuple[Rule, ...]
+    scopes: Mapping[str, Scope]
+    bias: float
+    band: float  # log-odds below the threshold that are still "undecided"
+    places: Places = field(default_factory=Places)
+
+
+def load_pack(name_or_path: str, base: Path) -> Pack:
+    """The pack that ships under a name, or the one in a file (path relative to `base`).
+
+    ConfigError names every mistake in it.
+    """
+    shipped = files("aggregator").joinpath("packs")
+    path = base / name_or_path
+    if re.fullmatch(r"[\w-]+", name_or_path) and not path.is_file():
+        known = sorted(entry.name.removesuffix(".toml") for entry in shipped.iterdir() if entry.name.endswith(".toml"))
+        if name_or_path not in known:
+            raise ConfigError(f'There is no topic pack "{name_or_path}"; those that ship: {", ".join(known)}.')
+        return parse_pack(shipped.joinpath(f"{name_or_path}.toml").read_text("utf-8"), f"{name_or_path}.toml")
+    try:
+        return parse_pack(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The topic pack {path} cannot be read: {error}.") from error
+
+
+# --- reading a pack ---------------------------------------------------------------------------------------------
+
+_KEYS = ("title", "bias", "band", "places", "scopes", "concepts", _MASK, _BOILERPLATE, "rules")
+_RULE_KEYS = ("name", "all", "none", "near", "weight")
+_PLACE_KEYS = tuple(asdict(Places()))
+
+
+class _Reader:
+    """Takes a pack's table apart and collects what is wrong with it."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.problems: list[str] = []
+
+    def complain(self, what: str) -> None:
+        self.problems.append(f"{self.where}: {what}")
+
+    def known(self, table: Mapping[str, Any], allowed: Iterable[str], place: str) -> None:
+        allowed = tuple(allowed)
+        for key in table:
+            if key not in allowed:
+                self.complain(f'{place} has an unknown key "{key}"{_suggest(key, allowed)}.')
+
+    def table(self, value: object, place: str) -> Mapping[str, Any]:
+        if isinstance(value, Mapping):
+            return value
+        self.complain(f"{place} must be a table.")
+        return {}
+
+    def number(self, table: Mapping[str, Any], key: str, default: float | None, place: str) -> float:
+        value = table.get(key, default)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+        self.complain(
+            f'{place} needs a number for "{key}".' if value is None else f'{place}: "{key}" must be a number.'
+        )
+        return 0.0
+
+    def terms(self, value: object, place: str) -> tuple[str, ...]:
+        """Language → terms with ";" between them, joined over the languages."""
+        found: dict[str, None] = {}
+        for language, text in self.table(value, place).items():
+            if not isinstance(text, str):
+                self.complain(f'{place}, {language}: terms are one string with ";" between them.')
+                continue
+            for term in filter(None, map(str.strip, re.split(r"[;\n]", text))):
+                if not any(character.isalnum() for character in term):
+                    self.complain(f'{place}, {language}: "{term}" has no letter to look for.')
+                found[term] = None
+        return tuple(found)
+
+    def names(self, value: object, known: Iterable[str], place: str) -> tuple[tuple[str, ...], ...]:
+        """A list of concepts, each perhaps a choice written "one|other"."""
+        if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+            self.complain(f"{place} must be a list of concept names.")
+            return ()
+        choices = tuple(tuple(part.strip() for part in entry.split("|")) for entry in value)
+        known = tuple(known)
+        for name in itertools.chain.from_iterable(choices):
+            if name not in known:
+                self.complain(f'{place} names a concept "{name}" that is not there{_suggest(name, known)}.')
+        return choices
+
+    def rule(self, value: object, number: int, concepts: Iterable[str]) -> Rule:
+        table = self.table(value, f"rule {number}")
+        name = table.get("name")
+        place = f'rule "{name}"' if isinstance(name, str) and name else f"rule {number}"
+        if not isinstance(name, str) or not name:
+            self.complain(f'{place} needs a "name": it is what readers are told.')
+        self.known(table, _RULE_KEYS, place)
+        wanted = self.names(table.get("all"), concepts, f'{place}, "all"')
+        if not wanted:
+            self.complain(f'{place} needs at least one concept in "all".')
+        none = tuple(itertools.chain.from_iterable(self.names(table.get("none", []), concepts, f'{place}, "none"')))
+        near = int(self.number(table, "near", None, place)) if "near" in table else None
+        return Rule(str(name), wanted, none, near, self.number(table, "weight", None, place))
+
+    def scope(self, value: object, name: str, concepts: Iterable[str]) -> Scope:
+        place = f"[scopes.{name}]"
+        table = self.table(value, place)
+        self.known(table, ("prior", "implies"), place)
+        implied = self.names(table.get("implies", []), concepts, f'{place}, "implies"')
+        return Scope(self.number(table, "prior", 0.0, place), tuple(itertools.chain.from_iterable(implied)))
+
+
+def parse_pack(text: str, where: str) -> Pack:
+    """The pack in a TOML text; `where` names it in complaints and, without its ending, is the pack's name."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not readable as TOML: {error}.") from error
+    read = _Reader(where)
+    read.known(document, _KEYS, "the pack")
+    tables = {
+        key: read.table(document.get(key, {}), f"[{key}]")
+        for key in _KEYS
+        if key not in ("title", "bias", "band", "rules")
+    }
+    concepts = {name: read.terms(value, f"[concepts.{name}]") for name, value in tables["concepts"].items()}
+    read.known(tables["places"], _PLACE_KEYS, "[places]")
+    given = document.get("rules", [])
+    if not isinstance(given, list) or not given or not concepts:
+        read.complain("a pack needs at least one concept and one [[rules]] entry.")
+        given = []
+    pack = Pack(
+        name=Path(where).stem,
+        title=str(document.get("title", Path(where).stem)),
+        concepts=concepts,
+        masks=read.terms(tables[_MASK], f"[{_MASK}]"),
+        boilerplate=read.terms(tables[_BOILERPLATE], f"[{_BOILERPLATE}]"),
+        rules=tuple(read.rule(value, number, concepts) for number, value in enumerate(given, 1)),
+        scopes={name: read.scope(value, name, concepts) for name, value in tables["scopes"].items()},
+        bias=read.number(document, "bias", -3.0, "the pack"),
+        band=read.number(document, "band", 1.3, "the pack"),
+        places=Places(
+            **{
+                key: read.number(tables["places"], key, default, "[places]")
+                for key, default in asdict(Places()).items()
+            }
+        ),
+    )
+    if read.problems:
+        raise ConfigError(*read.problems)
+    return pack
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f'; did you mean "{nearest[0]}"?' if nearest else ""
+
+
+# --- judging ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Somewhere in an item, and the concepts found there."""
+
+    field: str  # as in Reason
+    strength: float
+    found: Mapping[str, list[Match]]
+    joint: bool = False  # made of several texts: distances mean nothing
+
+
+class Judge:
+    """Judges items by a pack. `rules` is a digest of all that a verdict depends on but for the item. Picklable."""
+
+    def __init__(self, pack: Pack, threshold: float) -> None:
+        self._pack = pack
+        self._threshold = threshold
+        self._floor = math.log(threshold / (1 - threshold))
+        self._matcher = Matcher({**pack.concepts, _BOILERPLATE: pack.boilerplate}, pack.masks)
+        digest = blake2b(repr((asdict(pack), threshold)).encode("utf-8"), digest_size=12)
+        self.rules = f"{pack.name}-{digest.hexdigest()}"
+
+    def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float]]:
+        return Judge, (self._pack, self._threshold)
+
+    def judge(self, item: Item, scope: str, boilerplate: frozenset[int] = frozenset()) -> Verdict:
+        """Whether the item belongs. `boilerplate`: hashes of sentences that many items of its source share.
+
+        A scope that the pack does not know counts as one with no expectations.
+        """
+        expected = self._pack.scopes.get(scope, Scope())
+        places = self._places(item, expected, boilerplate)
+        reasons = [reason for rule in self._pack.rules if (reason := _apply(rule, places)) is not None]
+        if expected.prior:
+            reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
+        reasons.sort(key=lambda reason: -abs(reason.weight))
+        odds = self._pack.bias + sum(reason.weight for reason in reasons)
+        return Verdict(self._decide(odds), _sigmoid(odds), tuple(reasons[:_REASONS]), self.rules)
+
+    def _decide(self, odds: float) -> Decision:
+        if odds >= self._floor:
+            return Decision.KEPT
+        return Decision.UNDECIDED if odds >= self._floor - self._pack.band else Decision.DROPPED
+
+    def _places(self, item: Item, scope: Scope, boilerplate: frozenset[int]) -> list[_Place]:
+        """Where something was found, strongest first."""
+        weights = self._pack.places
+        title = self._look((item.title,), boilerplate)
+        summary = self._look(sentences(item.summary), boilerplate)
+        if not item.title and summary:
+            title, summary = summary[:1], summary[1:]
+        categories = self._look(item.categories, frozenset())
+        body = self._look(sentences(item.body[:_BODY_READ]), boilerplate)
+        if not any((*title, *summary, *categories, *body)):
+            return []
+        implied = {concept: [Match(concept, "", 0, 0)] for concept in scope.implies}
+        places = [_Place("title", 1.0, title[0])] if title else []
+        places += [
+            _Place("summary", weights.lead if n == 0 else weights.summary, found) for n, found in enumerate(summary)
+        ]
+        if title and title[0]:
+            places.append(_Place("title", weights.across, _union(*title, *summary[:3], *categories, implied), True))
+        if summary and summary[0]:
+            places.append(
+                _Place("summary", weights.across * weights.lead, _union(summary[0], *categories, implied), True)
+            )
+        places += [_Place("categories", weights.categories, found) for found in categories]
+        places += [_Place("body", weights.body, found) for found in body]
+        return sorted((place for place in places if place.found), key=lambda place: -place.strength)
+
+    def _look(self, texts: Iterable[str], boilerplate: frozenset[int]) -> list[dict[str, list[Match]]]:
+        """The concepts in each text that is not boilerplate."""
+        found = []
+        for text in texts:
+            concepts = _by_concept(self._matcher.find(text))
+            if _BOILERPLATE in concepts or (boilerplate and concepts and sentence_hash(text) in boilerplate):
+                continue
+            found.append(concepts)
+        return found
+
+
+def _by_concept(matches: Iterable[Match]) -> dict[str, list[Match]]:
+    found: dict[str, list[Match]] = {}
+    for match in matches:
+        found.setdefault(match.name, []).append(match)
+    return found
+
+
+def _union(*places: Mapping[str, list[Match]]) -> dict[str, list[Match]]:
+    """All concepts of several texts, each with its first match."""
+    found: dict[str, list[Match]] = {}
+    for place in places:
+        for concept, matches in place.items():
+            found.setdefault(concept, matches[:1])
+    return found
+
+
+def _apply(rule: Rule, places: list[_Place]) -> Reason | None:
+    """The strongest place where the rule holds."""
+    title = next((place.found for place in places if place.field == "title" and not place.joint), {})
+    for place in places:
+        if any(concept in place.found or concept in title for concept in rule.none):
+            continue
+        matches = _meet(rule, place)
+        if matches is not None:
+            text = " … ".join(dict.fromkeys(match.text for match in matches if match.text))
+            return Reason(place.field, rule.name, text, round(rule.weight * place.strength, 3))
+    return None
+
+
+def _meet(rule: Rule, place: _Place) -> tuple[Match, ...] | None:
+    """One match for each of the rule's concepts, in the order of the text, or None."""
+    found: list[list[Match]] = []
+    for choice in rule.all:
+        matches = [match for concept in choice for match in place.found.get(concept, ())]
+        if not matches:
+            return None
+        found.append(matches[:8])
+    if rule.near is None:
+        return _ordered(matches[0] for matches in found)
+    if place.joint:
+        return None
+    closest = min(itertools.product(*found), key=_extent)
+    return _ordered(closest) if _extent(closest) <= rule.near else None
+
+
+def _ordered(matches: Iterable[Match]) -> tuple[Match, ...]:
+    return tuple(sorted(matches, key=lambda match: (match.start, match.end)))
+
+
+def _extent(matches: tuple[Match, ...]) -> int:
+    """Characters from the first beginning to the last end."""
+    return max(match.end for match in matches) - min(match.start for match in matches)
+
+
+def _sigmoid(odds: float) -> float:
+    return round(1 / (1 + math.exp(-odds)), 4)
