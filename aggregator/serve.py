@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ _CACHE_CONTROL = "public, max-age=300"
 _SMALLEST_COMPRESSED = 256  # bytes; below, the coding's own overhead eats what it saves
 _CACHED_FILES = 64  # versions of files held in memory, in all codings: some 20 MB with feeds of 150 kB
 _BROTLI_QUALITY = 5  # on a 160 kB feed: 2 ms and 19 % of the size; 11 takes 160 ms for 16 %
+_SETTLED = 100_000_000  # nanoseconds; ticks are 1 to 10 ms
 _STOP_SECONDS = 5  # for answers under way when the server stops
 
 _MEDIA_TYPES = {
@@ -44,6 +46,7 @@ _MEDIA_TYPES = {
 }
 _FOR_EVERYONE = {  # any page on the web may read the feeds (Fetch Standard, CORS protocol)
     "access-control-allow-origin": "*",
+    "access-control-allow-headers": "If-None-Match",
     "access-control-expose-headers": "ETag, Last-Modified",
 }
 _ON_EVERY_ANSWER = {
@@ -59,12 +62,17 @@ _FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What tells one version of a file from another without reading it: publishing always makes a new inode."""
+    """What tells one version of a file from another without reading it: publishing always makes a new inode.
+
+    But an inode's number is soon used again, and file times are as coarse as the kernel's tick. So a version younger
+    than `_SETTLED` is told from all others by when it was looked at, and is read anew for each request.
+    """
 
     path: Path
     inode: int
     size: int
     changed: int  # mtime, nanoseconds
+    looked_at: int  # nanoseconds; 0: settled
 
 
 class _Replaced(Exception):
@@ -106,18 +114,15 @@ def build_app(
     def show_status(request: Request) -> Response:
         if not _is_operator(request.client.host if request.client else "", request.headers):
             return PlainTextResponse("The status page is shown on this machine only.\n", 403, _NOT_KEPT)
-        text = status()
-        kind = "text/html" if text.lstrip().startswith("<") else "text/plain"
-        return Response(text, headers=_NOT_KEPT, media_type=kind)
-
-    def show_file(request: Request) -> Response:
-        return _answer(folder, request)
+        page = status()
+        kind = "text/html" if page.lstrip().startswith("<") else "text/plain"
+        return Response(page, headers=_NOT_KEPT, media_type=kind)
 
     routes = [
         Route("/health", show_health),
         Route("/metrics", show_metrics),
         Route("/status", show_status),
-        Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
+        Route("/{path:path}", lambda request: _answer(folder, request), methods=["GET", "HEAD", "OPTIONS"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders)])
 
@@ -146,13 +151,13 @@ def _answer(folder: Path, request: Request) -> Response:
 
     try:
         version, chosen = _current(_located(folder, request.path_params["path"]), request.headers)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except FileNotFoundError:
         return PlainTextResponse("Nothing is published here.\n", 404)
     except OSError:
         return PlainTextResponse("The file cannot be read at the moment.\n", 503, {"retry-after": "60"})
     shared = {} if chosen.media_type.startswith("text/html") else _FOR_EVERYONE
     if request.method == "OPTIONS":
-        return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS", **_preflight(shared)})
+        return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS", **shared})
     modified = datetime.fromtimestamp(version.changed // 1_000_000_000, UTC)
     headers = {
         "etag": chosen.etag,
@@ -180,13 +185,6 @@ def _current(path: Path, headers: Mapping[str, str]) -> tuple[_Version, _Represe
             continue
 
 
-def _preflight(shared: Mapping[str, str]) -> dict[str, str]:
-    if not shared:
-        return {}
-    allowed = {"access-control-allow-methods": "GET, HEAD", "access-control-allow-headers": "If-None-Match"}
-    return {**shared, **allowed}
-
-
 def _located(folder: Path, path: str) -> Path:
     """The published file for a path; FileNotFoundError for all that is hidden, outside, or no kind we publish."""
     parts = path.split("/")
@@ -194,18 +192,21 @@ def _located(folder: Path, path: str) -> Path:
         parts[-1] = "index.html"
     if any(part.startswith(".") or not part or "\0" in part or "\\" in part for part in parts):
         raise FileNotFoundError(path)
-    root = folder.resolve()
-    target = root.joinpath(*parts).resolve()
-    if not target.is_relative_to(root) or not target.is_file():
-        raise FileNotFoundError(path)
-    if target.suffix not in _MEDIA_TYPES and target.suffix not in (".xml", ".json"):
+    try:
+        root = folder.resolve()
+        target = root.joinpath(*parts).resolve()
+        found = target.is_relative_to(root) and target.is_file() and target.suffix in (*_MEDIA_TYPES, ".xml", ".json")
+    except (OSError, RuntimeError):  # a name that is too long, or links in a circle
+        found = False
+    if not found:
         raise FileNotFoundError(path)
     return target
 
 
 def _version(path: Path) -> _Version:
-    found = path.stat()
-    return _Version(path, found.st_ino, found.st_size, found.st_mtime_ns)
+    found, now = path.stat(), time.time_ns()
+    looked_at = now if now - found.st_mtime_ns < _SETTLED else 0
+    return _Version(path, found.st_ino, found.st_size, found.st_mtime_ns, looked_at)
 
 
 @lru_cache(maxsize=_CACHED_FILES)
@@ -280,9 +281,9 @@ def _is_known(headers: Mapping[str, str], etag: str, modified: datetime) -> bool
         return False
     try:
         known = parsedate_to_datetime(since)
+        return modified <= (known if known.tzinfo else known.replace(tzinfo=UTC))
     except ValueError:
         return False
-    return modified <= (known if known.tzinfo else known.replace(tzinfo=UTC))
 
 
 def _is_operator(peer: str, headers: Mapping[str, str]) -> bool:
