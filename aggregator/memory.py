@@ -1,4 +1,7 @@
-"""The ports in memory, as plain as can be: what every real part must behave like, and what tests of the flow run on."""
+"""The ports in memory, as plain as can be: what every real part must behave like, and what tests of the flow run on.
+
+Longer than a module should be, so that the whole reference for Store and Work can be read in one place.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ from aggregator.model import (
     Validators,
     Visit,
 )
-from aggregator.planting import SEED_SOURCE, seed_judged, seed_told
+from aggregator.pace import adopted
+from aggregator.planting import seed_judged, seed_told
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
 _BOILERPLATE = 3  # items that share a sentence
@@ -200,7 +204,8 @@ class MemoryWork:
         for sentence, times in sentences.items():
             counts[sentence] = counts.get(sentence, 0) + times
         shared = frozenset(sentence for sentence, times in counts.items() if times >= _BOILERPLATE)
-        known = replace(after.known, boilerplate=shared, distrust=plan.rhythm.distrust)
+        rhythm = plan.rhythm
+        known = replace(after.known, boilerplate=shared, distrust=rhythm.distrust, address=adopted(rhythm))
         self._state.sources[visit.source.url] = replace(after, known=known, sentences=counts)
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
@@ -365,7 +370,7 @@ class MemoryStore:
         return tuple(sorted(near, key=lambda one: -one.verdict.score)[:limit])
 
     def retained(self) -> Iterator[StoredItem]:
-        return (one for one in tuple(self._state.items.values()) if one.item.source != SEED_SOURCE)
+        return (one for one in tuple(self._state.items.values()) if not one.seed)
 
     def health(self) -> tuple[SourceHealth, ...]:
         state = self._state

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from aggregator.model import Decision, Item, Judged, Seed, Verdict
-
-SEED_SOURCE = ""  # the source of a seed's own text: none
+from aggregator.model import Decision, Judged, Seed, Verdict
+from aggregator.stories import seed_item
 
 
 def seed_judged(seed: Seed) -> Judged:
     """A seed's own text as an item that belongs to the subject by the operator's word."""
-    item = Item(
-        source=SEED_SOURCE,
-        id=seed.id,
-        link=seed.link,
-        title=seed.title,
-        summary=seed.summary,
-        published=seed.published,
-        language=seed.language,
-    )
-    return Judged(item, Verdict(Decision.KEPT, 1.0, (), "seed"))
+    return Judged(seed_item(seed), Verdict(Decision.KEPT, 1.0, (), "seed"))
 
 
 def seed_told(seed: Seed, now: datetime, first: datetime | None) -> datetime:

@@ -29,6 +29,7 @@ from aggregator.model import (
     Verdict,
     Visit,
 )
+from aggregator.pace import adopted
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -120,6 +121,7 @@ def known_of(row: Any) -> Known:
         head=row.head,
         entries=unpack_fingerprints(row.entries),
         boilerplate=frozenset(json.loads(row.boilerplate)) if row.boilerplate else frozenset(),
+        address=row.address,
         distrust=row.distrust,
     )
 
@@ -164,6 +166,7 @@ def rhythm_row(plan: Plan) -> dict[str, Any]:
         "ttl": span(rhythm.ttl),
         "skip_hours": _json(sorted(rhythm.skip_hours)),
         "skip_days": _json(sorted(rhythm.skip_days)),
+        "address": adopted(rhythm),
     }
 
 

@@ -69,6 +69,7 @@ rhythm = Table(
     Column("ttl", Number),
     Column("skip_hours", Text),
     Column("skip_days", Text),
+    Column("address", Text),  # where the source has moved for good
 )
 # What only a changed document writes; `entries` is packed (rows.pack), as rows it would be 300,000 for 10,000 sources.
 memory = Table(
@@ -167,7 +168,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " interval {number}, failures {number} NOT NULL, failing_since {number}, last_visit {number},"
         " last_success {number}, last_new {number}, moved_to TEXT, moved_since {number},"
         " moved_count {number} NOT NULL, last_unconditional {number}, distrust BOOLEAN NOT NULL,"
-        " status {number}, ttl {number}, skip_hours TEXT, skip_days TEXT)",
+        " status {number}, ttl {number}, skip_hours TEXT, skip_days TEXT, address TEXT)",
         "CREATE INDEX rhythm_due ON rhythm (due)",
         "CREATE TABLE memory (url TEXT PRIMARY KEY REFERENCES source, body {bytes}, head {bytes}, entries {bytes},"
         " boilerplate TEXT, warning TEXT NOT NULL, title TEXT NOT NULL, site TEXT)",
@@ -186,6 +187,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX item_link ON item (link) WHERE link IS NOT NULL",
         "CREATE INDEX item_story ON item (story) WHERE story IS NOT NULL",
         "CREATE INDEX item_source ON item (source, story)",
+        "CREATE INDEX item_seed ON item (key) WHERE seed",
         "CREATE INDEX item_undecided ON item (score) WHERE decision = 'undecided'",
         "CREATE TABLE item_key (key {number} NOT NULL, at {number} NOT NULL, item {number} NOT NULL,"
         " PRIMARY KEY (key, at, item)){clustered}",

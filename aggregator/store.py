@@ -154,7 +154,7 @@ class SqlStore:
 _UNVISITED = {"why": "new", "failure": "", "failures": 0, "moved_count": 0, "distrust": False}
 
 _TASK = (
-    select(source, rhythm.c.etag, rhythm.c.last_modified, rhythm.c.distrust, rhythm.c.moved_to)
+    select(source, rhythm.c.etag, rhythm.c.last_modified, rhythm.c.distrust, rhythm.c.address)
     .add_columns(memory.c.body, memory.c.head, memory.c.entries, memory.c.boilerplate)
     .join(rhythm, rhythm.c.url == source.c.url)
     .join(memory, memory.c.url == source.c.url)

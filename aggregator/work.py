@@ -26,7 +26,7 @@ from sqlalchemy import (
 from aggregator import rows
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.model import Changed, Evidence, Judged, Plan, Seed, StoredItem, StoredStory, Visit
-from aggregator.planting import SEED_SOURCE, seed_judged, seed_told
+from aggregator.planting import seed_judged, seed_told
 from aggregator.schema import item, item_key, memory, parted, rhythm, sentence, story, story_name
 
 # Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
@@ -303,7 +303,7 @@ _INDEX = insert(item_key)
 _UNINDEX = delete(item_key).where(
     item_key.c.key == bindparam("key_"), item_key.c.at == bindparam("at_"), item_key.c.item == bindparam("item_")
 )
-_SEEDS = select(item.c.id, item.c.key).where(item.c.source == SEED_SOURCE, item.c.seed.is_(True))
+_SEEDS = select(item.c.id, item.c.key).where(text("seed"))  # word for word as in the index
 _FIRST_TOLD = (
     select(story.c.told).where(story.c.told.is_not(None), story.c.seed.is_(False)).order_by(story.c.told).limit(1)
 )

@@ -46,6 +46,7 @@ from aggregator.model import (
     Verdict,
     Visit,
 )
+from aggregator.pace import adopted
 from aggregator.ports import Store, Work
 from aggregator.rows import SENTENCES, add_counts
 from aggregator.store import SqlStore
@@ -359,6 +360,17 @@ class TestVisits:
         (task,) = store.claim(NOW, LEASE)
         assert task.known.distrust
         assert task.known.validators.etag == 'W/"1"'
+
+    def test_a_source_that_has_moved_is_asked_at_its_new_address(self, store: Store) -> None:
+        """An adopted move is in the task; the source goes by its own url all the same."""
+        moved = Rhythm(moved_to="https://new.example/", moved_since=NOW - 9 * DAY, moved_count=99)
+        assert adopted(moved) == "https://new.example/"
+        store.enlist([A], [], NOW)
+        record(store, visit(A), Plan(NOW, moved, ""))
+        (task,) = store.claim(NOW, timedelta(0))
+        assert (task.known.address, task.source) == ("https://new.example/", A)
+        record(store, visit(A), plan(NOW))
+        assert store.claim(NOW, LEASE)[0].known.address is None
 
     def test_a_document_that_needed_mending_says_so_until_the_next(self, store: Store) -> None:
         """Problems of a document show in health while it is the last one read, also after a 304."""
