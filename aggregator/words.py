@@ -162,7 +162,8 @@ _LETTERS = {
     _HANGUL: "[\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]*",
     _RUNNING: "",
 }
-_JOINERS = "-\u30fb\u00b7\u2027\u2219/"  # within a phrase as good as a space
+_JOINERS = '-\u30fb\u00b7\u2027\u2219/"'  # within a phrase as good as a space
+_QUOTING = re.compile(r"'(?<![^\W_]')|'(?![^\W_])")  # an apostrophe at a word's edge quotes
 _INITIAL = re.compile(
     r"\.(?<![^\W_][^\W_]\.)(?<=[^\W_]\.)(?=[^\W\d_]| )"
 )  # the point of "N. Korea"; "\." first is fast
@@ -175,9 +176,11 @@ _CLUSTER = re.compile(
 
 
 def _loosen(text: str) -> str:
-    """A comparable text with hyphens, middle dots, slashes and the points of initials as spaces; as long as before."""
+    """A comparable text with hyphens, middle dots, slashes, quotation marks and the points of initials as spaces."""
     for joiner in _JOINERS:
         text = text.replace(joiner, " ")
+    if "'" in text:
+        text = _QUOTING.sub(" ", text)
     return _INITIAL.sub(" ", text) if "." in text else text
 
 
@@ -211,7 +214,7 @@ class Matcher:
     """Finds many terms at once, each as its script asks.
 
     `terms`: name → terms. A term is a word or a phrase in any spelling; upper case, accents and width do not matter,
-    and a space in it stands for a space, a hyphen, a middle dot or (in scripts without spaces) nothing.
+    and a space in it stands for a space, a hyphen, a middle dot, a quotation mark or (in scripts without spaces) nothing.
 
     - Alphabets: whole words. "defect*" takes any ending, "*flüchtling" any beginning, "nordkoreanisch* Flüchtling"
       any inner ending. Arabic words may carry the article and one-letter prepositions.
