@@ -14,6 +14,7 @@ from aggregator.faults import Fault, Trouble
 ACCEPTED = "gzip, deflate, br, zstd"
 _PLAIN = ("", "identity")
 _MEBI = 1 << 20
+_GZIP = b"\x1f\x8b"  # how a member begins
 
 
 class _Decoder(Protocol):
@@ -68,26 +69,32 @@ class _Zlib:
         self._name = name
         self._stream = zlib.decompressobj(wbits=47)  # 32 for "zlib or gzip, as it begins", 15 for any window
         self._begun = False
+        self._rest = b""  # what came after the end of a member
 
     def feed(self, data: bytes, room: int) -> bytes:
-        decoded = self._step(self._stream.unused_data + data if self._stream.eof else data, room)
-        while self._stream.eof and self._stream.unused_data.startswith(b"\x1f\x8b") and len(decoded) <= room:
-            decoded += self._step(self._stream.unused_data, room - len(decoded))
+        decoded = b""
+        data = self._rest + data
+        while data and len(decoded) <= room:
+            if self._stream.eof and len(data) < len(_GZIP):
+                break
+            if self._stream.eof and not data.startswith(_GZIP):
+                return decoded  # what follows the end is not of the document: browsers drop it, too
+            if self._stream.eof:
+                self._stream = zlib.decompressobj(wbits=47)
+            decoded += self._step(data, room + 1 - len(decoded))
+            data = self._stream.unused_data
+        self._rest = data
         return decoded
 
-    def _step(self, data: bytes, room: int) -> bytes:
-        if self._stream.eof:
-            if not data.startswith(b"\x1f\x8b"):
-                return b""  # what follows the end is not of the document: browsers drop it, too
-            self._stream = zlib.decompressobj(wbits=47)
+    def _step(self, data: bytes, most: int) -> bytes:
         try:
-            return self._stream.decompress(data, room + 1)
+            return self._stream.decompress(data, most)
         except zlib.error as error:
             if self._begun or self._name != "deflate":
                 raise Trouble(Fault.BAD_CODING, coding=self._name) from error
             self._stream = zlib.decompressobj(wbits=-15)
             self._begun = True
-            return self._step(data, room)
+            return self._step(data, most)
         finally:
             self._begun = True
 

@@ -102,7 +102,7 @@ class HttpFetch:
         headers, asked = response.headers, _asked_with(task)
         journey.headers = headers
         wishes = freshness(headers, journey.url, self._clock.now())
-        given = Validators(_header(headers, "ETag"), _header(headers, "Last-Modified"))
+        given = Validators(headers.get("ETag") or None, headers.get("Last-Modified") or None)
         match response.status:
             case 304 if asked == Validators():
                 raise Trouble(Fault.UNASKED_304)
@@ -163,12 +163,6 @@ def _conditions(validators: Validators) -> dict[str, str]:
     return {name: value for name, value in conditions.items() if value}
 
 
-def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """A header to be sent back one day; None where it is absent, empty, or folded over lines."""
-    value = headers.get(name) or None
-    return None if value is None or "\r" in value or "\n" in value else value
-
-
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(_CHUNK, decode_content=False)
@@ -222,9 +216,9 @@ def _target(url: str, response: urllib3.BaseHTTPResponse) -> str:
 def _clean(url: str) -> str:
     """A web address as it goes out: nothing changed that need not be, without fragment, user name and password."""
     url = urldefrag(url).url
+    parts = _split(url)
     if _PLAIN_URL.fullmatch(url):
         return url
-    parts = _split(url)
     netloc = parts.netloc.rpartition("@")[2]
     request = requests.PreparedRequest()
     try:
