@@ -19,7 +19,7 @@ from aggregator.errors import StoreError
 from aggregator.schema import STEPS, applied, migrate
 
 PATIENCE = 10.0  # seconds that a writer waits for another one
-CHECKED_WHOLE = 64 * 2**20  # bytes; a larger file would hold up the start: SQLite checks about 500 MB a second
+CHECKED_WHOLE = 16 * 2**20  # bytes; a larger file would hold up the start: SQLite checks about 500 MB a second
 APPLICATION = 0x61676772  # "aggr": SQLite's application_id, by which file(1) and we know the file
 ADVISORY = 0x61676772  # PostgreSQL's advisory lock, which makes one writer of several processes
 

@@ -68,7 +68,7 @@ class SqlStore:
             found = connection.execute(due).all()
             if found:
                 connection.execute(_LEASE, [{"url_": row.url, "until": until} for row in found])
-        return tuple(Task(self._source(row), rows.known_of(row)) for row in found)
+        return tuple(Task(self._source(row), rows.known_of(row[len(source.c) :])) for row in found)
 
     def release(self, tasks: Iterable[Task]) -> None:
         if leases := [{"url_": task.source.url, "until": None} for task in tasks]:
@@ -154,10 +154,7 @@ class SqlStore:
 _UNVISITED = {"why": "new", "failure": "", "failures": 0, "moved_count": 0, "distrust": False}
 
 _TASK = (
-    select(source, rhythm.c.etag, rhythm.c.last_modified, rhythm.c.distrust, rhythm.c.address)
-    .add_columns(memory.c.body, memory.c.head, memory.c.entries, memory.c.boilerplate)
-    .join(rhythm, rhythm.c.url == source.c.url)
-    .join(memory, memory.c.url == source.c.url)
+    select(source, *rows.KNOWN).join(rhythm, rhythm.c.url == source.c.url).join(memory, memory.c.url == source.c.url)
 )
 _HEALTH = (
     select(source, rhythm.c.interval.label("pace"), memory.c.warning, memory.c.title, memory.c.site)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -34,9 +34,7 @@ from aggregator.schema import item, item_key, memory, parted, rhythm, sentence, 
 PER_KEY = 200
 _AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
 
-_ITEM = select(*(column for column in item.c if column.name != "hashes"), story.c.id.label("story_id")).outerjoin(
-    story, item.c.story == story.c.number
-)
+_ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
 _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
 _PLACE = select(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes).where(
     item.c.key == bindparam("key_")
@@ -44,19 +42,23 @@ _PLACE = select(item.c.story, item.c.seed, item.c.first_seen, item.c.published, 
 _STORY = (
     select(story).join(story_name, story_name.c.story == story.c.number).where(story_name.c.name == bindparam("id_"))
 )
+_CHANGE = update(item).where(item.c.key == bindparam("key_"))
 _RECORD = update(rhythm).where(rhythm.c.url == bindparam("url_"))
+_REMEMBER = update(memory).where(memory.c.url == bindparam("url_"))
+_COUNTED = select(sentence.c.counts).where(sentence.c.url == bindparam("url_"))
+_COUNT = update(sentence).where(sentence.c.url == bindparam("url_"))
 
 
 def one_item(connection: Connection, where: ColumnElement[bool]) -> StoredItem | None:
     row = connection.execute(_ITEM.where(where)).one_or_none()
-    return None if row is None else rows.stored_of(row, row.story_id)
+    return None if row is None else rows.stored_of(row)
 
 
 def many_items(
     connection: Connection, where: ColumnElement[bool], *order: ColumnElement[Any], limit: int | None = None
 ) -> tuple[StoredItem, ...]:
     found = connection.execute(_ITEM.where(where).order_by(*order, item.c.key).limit(limit))
-    return tuple(rows.stored_of(row, row.story_id) for row in found)
+    return tuple(rows.stored_of(row) for row in found)
 
 
 def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[StoredStory, ...]:
@@ -67,7 +69,7 @@ def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[Stored
         part = ordered[start : start + _AT_ONCE]
         members: defaultdict[str, list[StoredItem]] = defaultdict(list)
         for row in connection.execute(_MEMBERS, {"numbers": part}):
-            members[row.story_id].append(rows.stored_of(row, row.story_id))
+            members[row.story_id].append(rows.stored_of(row))
         told = connection.execute(_STORIES, {"numbers": part})
         found += (_story_of(row, members[row.id]) for row in told)
     return tuple(found)
@@ -83,6 +85,27 @@ _STORIES: Select[Any] = (
 
 def _story_of(row: Any, members: Iterable[StoredItem]) -> StoredStory:
     return StoredStory(row.id, row.seed, rows.moment(row.told), rows.instant(row.updated), row.lead, tuple(members))
+
+
+class _Place(NamedTuple):
+    """What decides under which keys an item is found; the columns of _PLACE."""
+
+    story: int | None
+    seed: bool
+    first_seen: int
+    published: int | None
+    hashes: bytes
+
+    def entries(self) -> frozenset[tuple[int, int]]:
+        """Pairs of a key's hash and how long the item is looked at under it; a seed has no age."""
+        if self.story is None:
+            return frozenset()
+        at = (
+            rows.BEYOND_TIME
+            if self.seed
+            else max(self.first_seen, self.first_seen if self.published is None else self.published)
+        )
+        return frozenset((one, at) for one in rows.unpack_keys(self.hashes))
 
 
 @cache
@@ -104,7 +127,7 @@ class SqlWork:
 
     def find(self, source: str, id: str) -> StoredItem | None:
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
-        return None if row is None else rows.stored_of(row, row.story_id)
+        return None if row is None else rows.stored_of(row)
 
     def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
         """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""
@@ -120,15 +143,14 @@ class SqlWork:
         return self._add(judged, keys, now, seed=False)
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
-        self._unindex(key)
-        self._execute_on_item(key, rows.item_row(judged, keys))
-        self._index(key)
+        before, values = self._place(key), rows.item_row(judged, keys)
+        self._connection.execute(_CHANGE, {"key_": key, **values})
+        self._index(key, before, before._replace(published=values["published"], hashes=values["hashes"]))
 
     def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
-        number = None if story is None else self._number(story)
-        self._unindex(key)
-        self._execute_on_item(key, {"story": number, "evidence": rows.evidence_json(evidence)})
-        self._index(key)
+        before, number = self._place(key), None if story is None else self._number(story)
+        self._connection.execute(_CHANGE, {"key_": key, "story": number, "evidence": rows.evidence_json(evidence)})
+        self._index(key, before, before._replace(story=number))
 
     def found(self, story: str, now: datetime) -> None:
         self._found(story, None, now, seed=False)
@@ -158,7 +180,8 @@ class SqlWork:
         self._delete_story(gone.number)
 
     def rule(self, key: int, ruling: str | None) -> None:
-        self._execute_on_item(key, {"ruling": ruling})
+        if not self._connection.execute(_CHANGE, {"key_": key, "ruling": ruling}).rowcount:
+            raise _no_item(key)
 
     def part(self, key: int, story: str) -> None:
         row = self._story_row(story)
@@ -178,15 +201,15 @@ class SqlWork:
             raise NotFoundError(f"the source {url} was never listed; name it in the configuration first")
         if isinstance(visit.outcome, Changed):
             values = rows.memory_row(visit, visit.outcome)
-            self._connection.execute(update(memory).where(memory.c.url == url).values(values))
+            self._connection.execute(_REMEMBER, {"url_": url, **values})
         if sentences:
             self._count(url, sentences)
 
     def _count(self, url: str, sentences: Mapping[int, int]) -> None:
-        known = self._connection.execute(select(sentence.c.counts).where(sentence.c.url == url)).scalar()
+        known = self._connection.execute(_COUNTED, {"url_": url}).scalar()
         counts, boilerplate = rows.add_counts(known, sentences)
-        self._connection.execute(update(sentence).where(sentence.c.url == url).values(counts=counts))
-        self._connection.execute(update(memory).where(memory.c.url == url).values(boilerplate=boilerplate))
+        self._connection.execute(_COUNT, {"url_": url, "counts": counts})
+        self._connection.execute(_REMEMBER, {"url_": url, "boilerplate": boilerplate})
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         """Make the seed stories match, see ports.Store.plant."""
@@ -225,8 +248,9 @@ class SqlWork:
 
     def _uproot(self, key: int, now: datetime) -> None:
         """Take a seed's own text out; its story goes on where it has other members, else it goes too."""
-        number = self._place(key).story
-        self._unindex(key)
+        place = self._place(key)
+        number = place.story or 0
+        self._index(key, place, place._replace(story=None))
         self._connection.execute(delete(parted).where(parted.c.item == key))
         self._connection.execute(delete(item).where(item.c.key == key))
         (left,) = many_stories(self._connection, (number,))
@@ -253,34 +277,19 @@ class SqlWork:
         number = self._connection.execute(insert(table), values).inserted_primary_key
         return int(number[0]) if number else 0
 
-    def _index(self, key: int) -> None:
-        """Enter an item under its keys, if it stands in a story."""
-        place = self._place(key)
-        if place.story is None or not place.hashes:
-            return
-        at = _at(place)
-        self._connection.execute(
-            _INDEX, [{"key": one, "at": at, "item": key} for one in rows.unpack_keys(place.hashes)]
-        )
+    def _index(self, key: int, before: _Place, after: _Place) -> None:
+        """Bring the keys under which an item is found from one state to another."""
+        old, new = before.entries(), after.entries()
+        if gone := old - new:
+            self._connection.execute(_UNINDEX, [{"key_": one, "at_": at, "item_": key} for one, at in gone])
+        if come := new - old:
+            self._connection.execute(_INDEX, [{"key": one, "at": at, "item": key} for one, at in come])
 
-    def _unindex(self, key: int) -> None:
-        place = self._place(key)
-        if place.story is None or not place.hashes:
-            return
-        at = _at(place)
-        self._connection.execute(
-            _UNINDEX, [{"key_": one, "at_": at, "item_": key} for one in rows.unpack_keys(place.hashes)]
-        )
-
-    def _place(self, key: int) -> Any:
+    def _place(self, key: int) -> _Place:
         row = self._connection.execute(_PLACE, {"key_": key}).one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no item #{key}")
-        return row
-
-    def _execute_on_item(self, key: int, values: Mapping[str, Any]) -> None:
-        self._place(key)
-        self._connection.execute(update(item).where(item.c.key == key).values(values))
+            raise _no_item(key)
+        return _Place(*row)
 
     def _number(self, name: str) -> int:
         return int(self._story_row(name).number)
@@ -309,8 +318,5 @@ _FIRST_TOLD = (
 )
 
 
-def _at(place: Any) -> int:
-    """When an item was first seen or is dated, whichever is later; a seed has no age."""
-    if place.seed:
-        return rows.BEYOND_TIME
-    return max(int(place.first_seen), int(place.first_seen if place.published is None else place.published))
+def _no_item(key: int) -> NotFoundError:
+    return NotFoundError(f"there is no item #{key}")
