@@ -1,0 +1,194 @@
+"""The page in a real browser: readable, accessible, harmless, on a phone and on a desk, by day and by night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from aggregator.model import Edition
+from aggregator.publish import FolderPublisher
+from aggregator.render import render
+from aggregator.serve import Server, build_app
+from tests.editions import NOON, REALISTIC, edition, member, story
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+HOSTILE = "<img src=x onerror=alert(1)><svg/onload=alert(1)>\"'><script>alert(1)</script></style></script>{{7*7}}"
+HOSTILE_EDITION = replace(
+    edition(
+        story(
+            1,
+            member(
+                1,
+                title=HOSTILE,
+                summary=HOSTILE,
+                source=HOSTILE,
+                url="https://a.example/\"onmouseover='alert(1)'",
+                site="javascript:alert(1)",
+                language='"><script>alert(1)</script>',
+                authors=(HOSTILE,),
+                categories=(HOSTILE,),
+            ),
+            member(2, title=HOSTILE, source=HOSTILE, url="data:text/html,<script>alert(1)</script>", lead=False),
+        )
+    ),
+    title=f"News {HOSTILE}",
+    description=HOSTILE,
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed (Debian: chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page opened from a real server, and all that the browser said and asked for meanwhile."""
+
+    def __init__(self, browser: Any, address: str, **settings: Any) -> None:
+        self.page = browser.new_context(**settings).new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("dialog", self._dismiss)
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.said.append(dialog.message)
+        dialog.dismiss()
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens an edition's page: opened(edition, **the browser's settings)."""
+    servers: list[Server] = []
+    visits: list[Visit] = []
+
+    def open_page(published: Edition, **settings: Any) -> Visit:
+        FolderPublisher(tmp_path).publish(render(published))
+        app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "", status=lambda: "")
+        servers.append(Server(app, "127.0.0.1", 0))
+        servers[-1].start()
+        visits.append(Visit(browser, servers[-1].address, **settings))
+        return visits[-1]
+
+    yield open_page
+    for visit in visits:
+        visit.page.context.close()
+    for server in servers:
+        server.stop()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(opened: Any, viewport: dict[str, int], scheme: str) -> None:
+    """axe-core finds no violation of WCAG 2.2 AA or of good practice, and nothing that it could not decide."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed (npm ci in tests/)")
+    page = opened(REALISTIC, viewport=viewport, color_scheme=scheme, bypass_csp=True).page
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+    assert len(found["passes"]) > 20
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"] + found["incomplete"]] == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"java_script_enabled": False}], ids=["usual", "no JavaScript"])
+def test_the_page_needs_nothing_but_itself(opened: Any, settings: dict[str, Any]) -> None:
+    """Nothing is loaded but the page and its icon, nothing is complained about, and the style is let through."""
+    visit = opened(REALISTIC, viewport=DESK, **settings)
+    assert {urlsplit(url).path for url in visit.asked} <= {"/", "/favicon.svg"}
+    assert visit.said == []
+    assert visit.page.locator("h1").bounding_box()["height"] > 50  # 3.6rem: the style sheet counts
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["with the policy", "without"])
+def test_no_text_of_a_source_comes_alive(opened: Any, guarded: bool) -> None:
+    """Markup in any field is shown as text; no script runs, even in a browser that ignores the page's policy."""
+    visit = opened(HOSTILE_EDITION, viewport=DESK, bypass_csp=not guarded)
+    page = visit.page
+    for link in page.locator("main a").all():
+        link.hover()
+    assert visit.said == []
+    assert page.locator("img, script:not([type='application/ld+json'])").count() == 0
+    assert page.locator("h3").inner_text() == HOSTILE
+    assert page.title() == f"News {HOSTILE}"
+    assert {urlsplit(href).scheme for href in page.eval_on_selector_all("a", "links => links.map(a => a.href)")} == {
+        "http",
+        "https",
+    }
+    assert {urlsplit(url).path for url in visit.asked} <= {"/", "/favicon.svg"}
+
+
+def test_nothing_sticks_out_of_a_small_phone(opened: Any) -> None:
+    """At 320 pixels even a title without a single space is broken; the page never scrolls sideways."""
+    long = story(
+        1, member(1, title="탈북" * 200, summary="https://" + "x" * 400, source="W" * 90), member(2, lead=False)
+    )
+    page = opened(edition(long, title="Unaussprechlichkeiten" * 3), viewport={"width": 320, "height": 640}).page
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_texts_run_in_their_own_direction(opened: Any) -> None:
+    """An Arabic title runs from the right, and in its font; the page around it from the left."""
+    page = opened(REALISTIC, viewport=DESK).page
+    title = page.locator("h3[lang=ar]")
+    assert title.evaluate("e => getComputedStyle(e).direction") == "rtl"
+    assert page.locator("h3[lang=ru]").evaluate("e => getComputedStyle(e).direction") == "ltr"
+    assert "Arabic" in title.evaluate("e => getComputedStyle(e).fontFamily")
+    assert "CJK KR" in page.locator("bdi[lang=ko]").evaluate("e => getComputedStyle(e).fontFamily")
+
+
+def test_the_keyboard_reaches_the_stories_at_once(opened: Any) -> None:
+    """The first press of Tab shows a link that leads past the heading."""
+    page = opened(REALISTIC, viewport=DESK).page
+    page.keyboard.press("Tab")
+    skip = page.locator(".skip")
+    playwright.expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    assert urlsplit(page.url).fragment == "stories"
+
+
+def test_each_day_has_its_heading(opened: Any) -> None:
+    """Stories stand under the day on which they were first told, newest first."""
+    days = [story(number, told=NOON.replace(day=day)) for number, day in enumerate([3, 3, 2, 1])]
+    page = opened(edition(*days), viewport=DESK).page
+    assert page.locator("h2").all_inner_texts() == [
+        "Tuesday\n3 March 2026",
+        "Monday\n2 March 2026",
+        "Sunday\n1 March 2026",
+    ]
+    assert [section.locator("article").count() for section in page.locator("section").all()] == [2, 1, 1]
+
+
+def test_the_feeds_are_a_click_away(opened: Any) -> None:
+    """The links under the heading lead to the feeds, by addresses that hold wherever the folder is served."""
+    visit = opened(REALISTIC, viewport=PHONE)
+    for name in ("RSS", "Atom", "JSON Feed"):
+        href = visit.page.get_by_role("navigation").get_by_role("link", name=name).evaluate("a => a.href")
+        assert visit.page.request.get(href).ok
+
+
+def test_paper_shows_where_links_lead(opened: Any) -> None:
+    """Printed, the page leaves out what only a screen can use, and spells out the address of each story."""
+    page = opened(REALISTIC, viewport=DESK).page
+    page.emulate_media(media="print")
+    assert not page.get_by_role("navigation").is_visible()
+    shown = page.locator(".more a").first.evaluate("a => getComputedStyle(a, '::after').content")
+    assert "https://outlet1.example/news/1" in shown
