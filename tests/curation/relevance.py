@@ -91,9 +91,9 @@ def main(paths: list[str]) -> None:
             if (verdict.decision is Decision.KEPT) != labelled.relevant:
                 item = labelled.item
                 reasons = "; ".join(f"{reason.concept} {reason.weight:+.1f} ({reason})" for reason in verdict.reasons)
-                print(
-                    f"{'missed' if labelled.relevant else 'wrong '} {item.id} {item.language} {verdict.score:.2f} {item.title} || {item.summary[:200]}\n        {reasons}"
-                )
+                side = "missed" if labelled.relevant else "wrong "
+                print(f"{side} {item.id} {item.language} {verdict.score:.2f} {item.title} || {item.summary[:200]}")
+                print(f"        {reasons}")
 
 
 if __name__ == "__main__":
