@@ -92,9 +92,12 @@ def as_text(data: bytes, content_type: str | None, language: str | None) -> tupl
 
 
 def _leniently(data: bytes, encoding: str, because: str) -> tuple[str, str | None]:
-    text = data.decode(encoding, "replace")
+    try:
+        return data.decode(encoding), None
+    except UnicodeDecodeError:
+        text = data.decode(encoding, "replace")
     lost = text.count("\ufffd")
-    return text, f"{lost} characters could not be read as {encoding}, which {because} calls for" if lost else None
+    return text, f"{lost} characters could not be read as {encoding}, which {because} calls for"
 
 
 def _legacy(data: bytes, content_type: str | None, language: str | None) -> tuple[str, str | None]:

@@ -64,8 +64,6 @@ def _format(root: etree._Element) -> str | None:
         if namespace == _ATOM[0]:
             return "atom10"
         return "atom03" if namespace == _ATOM[1] else _OLD_ATOM.get(version, "atom")
-    if name == "entry" and namespace in _ATOM:
-        return "atom10"
     if name == "channel":
         return "cdf" if root.get("HREF") or root.get("href") or root.tag == "CHANNEL" else "rss"
     return None

@@ -144,8 +144,9 @@ def _read(text: Text, limit: int | None = None) -> str:
 
 def _identity(text: str) -> str:
     """An id as it was given, but for white space and what could not be stored; a giant one as its digest."""
-    clean = single_line("".join(c for c in text[: 4 * _ID] if c.isprintable() or c.isspace()))
-    return clean if len(text) <= _ID else _digest(text)
+    if len(text) > _ID:
+        return _digest(text)
+    return single_line(text if text.isprintable() else "".join(c for c in text if c.isprintable() or c.isspace()))
 
 
 def _digest(*texts: str) -> str:

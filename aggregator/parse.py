@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aggregator import jsonfeed, xmlfeed
 from aggregator.charset import as_text
@@ -20,7 +20,7 @@ Isolate = Callable[..., Any]  # isolate(function, *arguments) gives the function
 
 _MOST_NEW = 1_000  # entries read at one visit; the largest honest feed met holds 300
 _MOST_PROBLEMS = 20  # sentences; more of the same tell an operator nothing
-_DATE = re.compile(rb"<(?:\w+:)?(?:pubDate|date|published|updated|issued|modified)[^>]*>\s*([^<]{4,60})<")
+_DATE = re.compile(rb"<(?:dc:)?(?:pubDate|date|published|updated|issued|modified)(?:\s[^>]{0,99})?>\s*([^<]{4,60})<")
 _WHITE = "\ufeff \t\r\n"
 _KINDS = (  # how documents begin that are taken for feeds now and then
     (b"%PDF", "a PDF file"),
@@ -54,22 +54,37 @@ def read(
         raise FeedError(f"the document is {kind}, not a feed")
     text, trouble = as_text(data, content_type, source.language)
     problems = [trouble] if trouble else []
+    visit = _Visit(answer_url, source, known, isolate)
     if text.lstrip(_WHITE)[:1] in ("{", "["):
-        return _read_json(text.lstrip(_WHITE), answer_url, source, known, problems)
-    return _read_xml(text, answer_url, source, known, problems, isolate)
+        return _read_json(text.lstrip(_WHITE), visit, problems)
+    return _read_xml(text, visit, problems)
 
 
-def _read_xml(text: str, url: str, source: Source, known: Known, problems: list[str], isolate: Isolate) -> Document:
-    if "<" not in text:
+class _Visit(NamedTuple):
+    url: str
+    source: Source
+    known: Known
+    isolate: Isolate
+
+    def familiar(self, head_digest: bytes) -> frozenset[bytes]:
+        """The entries that need not be read again: none, if what stands around them gives them another meaning."""
+        return self.known.entries if self.known.head == head_digest else frozenset()
+
+    def setting(self, head: FeedHead) -> Setting:
+        return Setting(self.source.url, self.url, self.source.language, head.language, head.title)
+
+
+def _read_xml(text: str, visit: _Visit, problems: list[str]) -> Document:
+    if not re.search(r"<[?!\w]", text):
         raise FeedError(f"the document is not a feed but text that begins with {_beginning(text)}")
     sliced = cut(text)
-    head = read_head(sliced.head(), url)
+    head = read_head(sliced.head(), visit.url)
     if head is None:
         raise FeedError(f"the document is {_what(text, sliced)}, not a feed")
     head_digest = sliced.head_digest(head.language)
     pieces = [sliced.piece(entry) for entry in sliced.entries]
     fingerprints = [digest(piece) for piece in pieces]
-    choice = _Choice(fingerprints, known.entries if known.head == head_digest else frozenset())
+    choice = _Choice(fingerprints, visit.familiar(head_digest))
     choice.limit(lambda: _oldest_first(pieces))
     wanted = choice.with_relatives(lambda: [shared_key(piece) for piece in pieces])
     monstrous = {n for n in wanted if sliced.entries[n].monstrous}
@@ -78,25 +93,27 @@ def _read_xml(text: str, url: str, source: Source, known: Known, problems: list[
     ]
     problems += [*sliced.problems, *choice.problems]
     if monstrous:
-        problems.append(f"{len(monstrous)} entries with hundreds of attributes or levels were left out")
+        problems.append(f"{len(monstrous)} entries with hundreds of attributes or levels, or thousands of elements, were left out")
     items: list[Item] = []
     if readable:
-        setting = _setting(source, url, head)
-        items, lost = isolate(xmlfeed.read_entries, sliced.opening, readable, sliced.closing, setting)
+        items, lost = visit.isolate(xmlfeed.read_entries, sliced.opening, readable, sliced.closing, visit.setting(head))
         problems += lost
     return _document(head, items, choice, head_digest, problems)
 
 
-def _read_json(text: str, url: str, source: Source, known: Known, problems: list[str]) -> Document:
+def _read_json(text: str, visit: _Visit, problems: list[str]) -> Document:
     feed = jsonfeed.load(text)
-    head = jsonfeed.read_head(feed, url)
+    head = jsonfeed.read_head(feed, visit.url)
     head_digest = digest(f"json {head.language}".encode())
     pieces = jsonfeed.pieces(feed)
-    choice = _Choice([mark for mark, _ in pieces], known.entries if known.head == head_digest else frozenset())
+    choice = _Choice([mark for mark, _ in pieces], visit.familiar(head_digest))
     choice.limit(lambda: False)
     wanted = choice.with_relatives(lambda: [jsonfeed.shared_key(entry) for _, entry in pieces])
-    items, lost = jsonfeed.read_entries([pieces[n] for n in wanted], _setting(source, url, head))
-    return _document(head, items, choice, head_digest, [*problems, *choice.problems, *lost])
+    items: list[Item] = []
+    if wanted:
+        items, lost = visit.isolate(jsonfeed.read_entries, [pieces[n] for n in wanted], visit.setting(head))
+        problems += lost
+    return _document(head, items, choice, head_digest, [*problems, *choice.problems])
 
 
 class _Choice:
@@ -146,10 +163,6 @@ def _document(
     )
 
 
-def _setting(source: Source, url: str, head: FeedHead) -> Setting:
-    return Setting(source.url, url, source.language, head.language, head.title)
-
-
 def _oldest_first(pieces: Sequence[bytes]) -> bool:
     """Whether a document ends with its newest entry; most begin with it."""
     moments = [found and parse_time(found[1].decode("utf-8")) for found in map(_DATE.search, (pieces[0], pieces[-1]))]
@@ -159,11 +172,13 @@ def _oldest_first(pieces: Sequence[bytes]) -> bool:
 def _what(text: str, sliced: Sliced) -> str:
     """What a document without a feed's head is, in words."""
     name = sliced.root.rpartition(":")[2].lower()
-    if name == "html" or re.search(r"(?i)<(?:!doctype\s+html|html|head|body)\b", text[:20_000]):
+    if name in _OTHER_XML:
+        return _OTHER_XML[name]
+    if re.search(r"(?i)<(?:!doctype\s+html|html|head|body)\b", text[:20_000]):
         title = re.search(r"(?is)<title[^>]{0,200}>(.{0,500}?)</title>", text[:200_000])
         named = single_line(plain_text(title[1], html=has_markup(title[1]))) if title else ""
         return f"an HTML page titled “{shorten(named, 100)}”" if named else "an HTML page without a title"
-    return _OTHER_XML.get(name, f"XML of another kind, <{name[:40]}>")
+    return f"XML of another kind, <{name[:40]}>"
 
 
 def _beginning(text: str) -> str:
