@@ -107,7 +107,7 @@ class _Brotli:
     """RFC 7932."""
 
     def __init__(self) -> None:
-        import brotli  # type: ignore[import-untyped]  # few servers send it
+        import brotli  # few servers send it
 
         self._error = brotli.error
         self._stream = brotli.Decompressor()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from io import BufferedReader
 from types import TracebackType
 
 Misbehave = Callable[[socket.socket, threading.Event], None]  # the event is set when the laboratory closes
@@ -111,8 +112,8 @@ class Lab:
             if self.tls is not None:
                 connection = self.tls.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as stream:
-                while (head := b"".join(iter(stream.readline, b"\r\n"))) and not self._closing.is_set():
-                    self._answer(connection, Request(head + b"\r\n", time.monotonic(), number))
+                while (head := _head(stream)) and not self._closing.is_set():
+                    self._answer(connection, Request(head, time.monotonic(), number))
 
     def _answer(self, connection: socket.socket, request: Request) -> None:
         with self._lock:
@@ -125,6 +126,16 @@ class Lab:
         else:
             answer(connection, self._closing)
             raise ConnectionAbortedError
+
+
+def _head(stream: BufferedReader) -> bytes:
+    """The next request up to its empty line; empty at the end of the connection."""
+    lines = []
+    while line := stream.readline():
+        lines.append(line)
+        if line == b"\r\n":
+            return b"".join(lines)
+    return b""
 
 
 def drip(head: bytes, pieces: Iterable[bytes], pause: float) -> Misbehave:
