@@ -25,6 +25,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_AHEAD = 4  # results for each thread that may wait for their reader
+
+
 class Inline:
     """The engine in its simplest form: one input after the other, in the caller's thread."""
 
@@ -56,6 +59,7 @@ class Threads:
     ) -> Generator[R, None, None]:
         """Results as they come; an exception in `work` is raised here, and ends the map.
 
+        Work runs ahead of a slow reader by a few results for each thread, so that they do not pile up.
         Closing the generator, or an exception in it (Ctrl-C), starts nothing more and waits for what runs.
         """
         self._forget()
@@ -94,16 +98,21 @@ class _Run(Generic[T, R]):
         self._stopped = False
         self._threads: list[threading.Thread] = []
         self._alive = 0
+        self._ahead = 0  # inputs taken whose results were not read yet
+        self._most_ahead = 0
         self._done: queue.SimpleQueue[tuple[R | None, BaseException | None] | None] = queue.SimpleQueue()
 
     def results(self, threads: int) -> Generator[R, None, None]:
-        self._alive = threads
+        self._alive, self._most_ahead = threads, threads * _AHEAD
         for _ in range(threads):
             thread = threading.Thread(target=self._serve, daemon=True)
             self._threads.append(thread)
             thread.start()
         while threads and (done := self._done.get()) is not None:
             result, error = done
+            with self._change:
+                self._ahead -= 1
+                self._change.notify()
             if error is not None:
                 raise error
             yield result  # type: ignore[misc]
@@ -138,10 +147,14 @@ class _Run(Generic[T, R]):
         """The next input that may start, waiting for it; None: there will be no more."""
         with self._change:
             while not self._stopped and len(self._lanes):
+                if self._ahead >= self._most_ahead:
+                    self._change.wait()
+                    continue
                 now = time.monotonic()
                 at = self._lanes.next_start()
                 if at <= now:
                     taken = self._lanes.take(now)
+                    self._ahead += 1
                     if self._lanes.next_start() < self._next_look:
                         self._change.notify()
                     return taken
