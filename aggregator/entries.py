@@ -107,6 +107,11 @@ def timestamp(when: datetime) -> str:
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def plausible(when: datetime, latest: datetime) -> datetime:
+    """A claimed time as readers can believe it: not before 1990, and not after `latest`."""
+    return max(_EARLIEST, min(when, latest))
+
+
 def _entry(story: Story, excerpt_characters: int) -> Entry:
     if not math.isfinite(story.score):
         raise Unpublishable("its score is not a number")
@@ -121,7 +126,7 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
         summary=shorten(summary, excerpt_characters),
         link=publishable(story.link),
         language=_language(story.language),
-        published=max(_EARLIEST, min(instant(story.published), told)),
+        published=plausible(instant(story.published), told),
         told=told,
         updated=max(_EARLIEST, instant(story.updated)),
         reasons=tuple(clean(reason) for reason in story.reasons),

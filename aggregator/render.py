@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from aggregator import page
-from aggregator.entries import Entry, clean, instant, prepare, publishable, timestamp
+from aggregator.entries import Entry, clean, instant, plausible, prepare, publishable, timestamp
 from aggregator.model import Edition, Enclosure, Member, Story
 from aggregator.normalise import clean_language_tag
 from aggregator.sources import to_opml
@@ -154,15 +154,15 @@ def _finish_atom_entry(element: Any, story: Story, add: Callable[..., Any]) -> N
         length = {"length": str(enclosure.length)} if enclosure.length else {}
         add(element, f"{{{ATOM}}}link", rel="enclosure", href=enclosure.url, type=enclosure.type, **length)
     if lead.source_url:
-        _atom_source(element, lead, add)
+        _atom_source(element, lead, story.told, add)
 
 
-def _atom_source(element: Any, lead: Member, add: Callable[..., Any]) -> None:
+def _atom_source(element: Any, lead: Member, told: datetime, add: Callable[..., Any]) -> None:
     """Where the entry comes from (RFC 4287, 4.2.11). The feed's own id is not kept; its address names it as well."""
     source = add(element, f"{{{ATOM}}}source")
     add(source, f"{{{ATOM}}}id").text = lead.source_url
     add(source, f"{{{ATOM}}}title").text = lead.source
-    add(source, f"{{{ATOM}}}updated").text = timestamp(lead.updated or lead.published)
+    add(source, f"{{{ATOM}}}updated").text = timestamp(plausible(lead.updated or lead.published, told))
     add(source, f"{{{ATOM}}}link", rel="self", href=lead.source_url)
     if lead.site:
         add(source, f"{{{ATOM}}}link", rel="alternate", href=lead.site)

@@ -6,7 +6,6 @@ import errno
 import gzip
 import hashlib
 import ipaddress
-import os
 import re
 import socket
 import threading
@@ -73,10 +72,6 @@ class _Version:
     size: int
     changed: int  # mtime, nanoseconds
     looked_at: int  # nanoseconds; 0: settled
-
-
-class _Replaced(Exception):
-    """The file is no longer the version that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +145,8 @@ def _answer(folder: Path, request: Request) -> Response:
     from starlette.responses import PlainTextResponse, Response
 
     try:
-        version, chosen = _current(_located(folder, request.path_params["path"]), request.headers)
+        version = _version(_located(folder, request.path_params["path"]))
+        chosen = _represent(version, _coding(request.headers.get("accept-encoding", "")))
     except FileNotFoundError:
         return PlainTextResponse("Nothing is published here.\n", 404)
     except OSError:
@@ -171,18 +167,7 @@ def _answer(folder: Path, request: Request) -> Response:
     if chosen.coding != "identity":
         headers["content-encoding"] = chosen.coding
     headers |= {"content-type": chosen.media_type, "content-length": str(len(chosen.body))}
-    return Response(b"" if request.method == "HEAD" else chosen.body, headers=headers)
-
-
-def _current(path: Path, headers: Mapping[str, str]) -> tuple[_Version, _Representation]:
-    """The file as it is now; when it is replaced between looking and reading, as it is then."""
-    coding = _coding(headers.get("accept-encoding", ""))
-    while True:
-        version = _version(path)
-        try:
-            return version, _represent(version, coding)
-        except _Replaced:
-            continue
+    return Response(chosen.body, headers=headers)  # the server leaves the body away for HEAD
 
 
 def _located(folder: Path, path: str) -> Path:
@@ -211,11 +196,7 @@ def _version(path: Path) -> _Version:
 
 @lru_cache(maxsize=_CACHED_FILES)
 def _content(version: _Version) -> bytes:
-    with version.path.open("rb") as file:
-        found = os.fstat(file.fileno())
-        if (found.st_ino, found.st_mtime_ns) != (version.inode, version.changed):
-            raise _Replaced
-        return file.read()
+    return version.path.read_bytes()  # a newer version, if it came just now; the tag follows from the bytes
 
 
 def _media_type(path: Path, content: bytes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.errors import PublishError
@@ -74,6 +74,7 @@ def test_no_name_leads_out_of_the_folder(published: tuple[Publisher, Reading], n
     assert read() == {}
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["a", "b/c", "d.xml"]), st.binary(max_size=9)), max_size=5))
 def test_both_publishers_agree(history: list[dict[str, bytes]]) -> None:
     """Over any history of publishing, the folder and its memory reference say and hold the same."""

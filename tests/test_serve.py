@@ -396,7 +396,11 @@ def test_answers_on_one_connection_come_at_once(site: Site) -> None:
     """A kept connection is not slowed by Nagle's algorithm, which would cost 40 ms an answer."""
     with requests.Session() as session:
         session.get(site.server.address + "rss.xml", timeout=10)
-        times = [session.get(site.server.address + "rss.xml", timeout=10).elapsed.total_seconds() for _ in range(9)]
+        times = []
+        for _ in range(9):
+            began = time.perf_counter()
+            assert session.get(site.server.address + "rss.xml", timeout=10).content
+            times.append(time.perf_counter() - began)
     assert sorted(times)[4] < 0.03
 
 
