@@ -100,11 +100,8 @@ class _Place(NamedTuple):
         """Pairs of a key's hash and how long the item is looked at under it; a seed has no age."""
         if self.story is None:
             return frozenset()
-        at = (
-            rows.BEYOND_TIME
-            if self.seed
-            else max(self.first_seen, self.first_seen if self.published is None else self.published)
-        )
+        dated = self.first_seen if self.published is None else self.published
+        at = rows.BEYOND_TIME if self.seed else max(self.first_seen, dated)
         return frozenset((one, at) for one in rows.unpack_keys(self.hashes))
 
 

@@ -259,6 +259,7 @@ class TestClaim:
         record(store, visit(A, throttled, freshness=Freshness(retry_after=HOUR)), plan(NOW + HOUR))
         record(store, visit(B), plan(NOW + HOUR))
         assert [task.source for task in store.claim(NOW, timedelta(0), everything=True)] == [B]
+        assert [task.source for task in store.claim(NOW + HOUR, timedelta(0), everything=True)] == [B]
         held = NOW + HOUR + timedelta(seconds=1)
         assert {task.source for task in store.claim(held, timedelta(0), everything=True)} == {A, B}
         record(store, visit(A), plan(NOW + 2 * HOUR))
