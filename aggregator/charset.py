@@ -157,12 +157,14 @@ def _guess(data: bytes, prose: bytes, language: str | None, western: bool) -> st
     named = _LANGUAGE.search(data[:20_000])
     hints = [language or "", ((named[1] or named[2]) if named else b"").decode().lower()]
     habits = [name for hint in hints for name in _BY_LANGUAGE.get(hint.partition("-")[0], ())]
-    if western and not {"iso8859_2", "cp1250"} & set(habits):
+    if western and not habits:
         return "cp1252"
     found = _east_asian(prose)
     if found and (not habits or found in habits):
         return found
     readable = [name for name in habits if _strictly(data, name) is not None]
+    if western and not readable:
+        return "cp1252"
     if len(readable) == 1:
         return readable[0]
     return found or _by_statistics(prose, readable)

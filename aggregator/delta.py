@@ -27,7 +27,7 @@ _FEED_NAMESPACES = (  # prefixes of these may stand before the names of entries
 )
 _READING = b"1"  # part of every head's digest: raised when entries come to be read differently, so that all are again
 
-_DECLARATION = re.compile(rb"<\?xml[^>]*\?>")
+_DECLARATION = re.compile(rb"(?:\s*+<\?xml\s[^>]{0,300}\?>)+")
 _ELEMENT = re.compile(rb"<([A-Za-z_][\w:.-]*)")
 _FEED_ELEMENT = re.compile(rb"<(?:\w+:)?(?:rss|feed|RDF)(?=[\s>])")
 _BEGINNING = re.compile(rb"<(?:[?!]|[A-Za-z_])")
@@ -155,6 +155,8 @@ def _mend(text: str) -> str:
         characters = html5.get(f"{name};") if name else None
         return "".join(f"&#{ord(c)};" for c in characters) if characters else "&amp;" + found[0][1:]
 
+    if "<rss:item" in text and "xmlns:rss" not in text:  # met at dylanharris.org: a prefix that was never declared
+        text = text.replace("<rss:", "<").replace("</rss:", "</")
     return _AMPERSAND.sub(one, _STRAY.sub("&amp;", _ILLEGAL.sub("", text)))
 
 

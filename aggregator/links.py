@@ -199,8 +199,8 @@ def _absolute(scheme: str, rest: str) -> _Parts | None:
     tail, hash_, fragment = tail.partition("#")
     path, mark, query = tail.partition("?")
     path = path.replace("\\", "/") or "/"
-    if "/." in path and not path.startswith("//"):
-        path = urljoin("http://host/", path)[len("http://host") :]
+    if "/." in path or "/%2" in path:
+        path = _without_dots(path)
     return _Parts(
         scheme,
         host,
@@ -208,6 +208,21 @@ def _absolute(scheme: str, rest: str) -> _Parts | None:
         _encode(query, "/?:@!$&()*+,;=~'") if mark else None,
         _encode(fragment, "/?:@!$&()*+,;=~'") if hash_ else None,
     )
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986, 5.2.4, and like WHATWG URL also for dots that are percent-encoded."""
+    kept: list[str] = []
+    segments = path.split("/")
+    for number, segment in enumerate(segments, 1):
+        plain = segment.lower().replace("%2e", ".")
+        if plain == ".." and len(kept) > 1:
+            kept.pop()
+        if plain not in (".", ".."):
+            kept.append(segment)
+        elif number == len(segments):
+            kept.append("")
+    return "/".join(kept)
 
 
 def _host(text: str, scheme: str) -> str | None:

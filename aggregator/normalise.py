@@ -49,9 +49,10 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 # quadratic (100 open <b> and 65,000 <p> took 6 s); none of them matters for plain text.
 _FORMATTING = re.compile(r"(</?)(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/>])", re.IGNORECASE)
 _LEFT_TAG = re.compile(r"<[^<>]*>")
-_MARKUP = re.compile(
-    r"</?(?:a|abbr|b|blockquote|br|center|cite|code|del|div|em|embed|figure|font|h[1-6]|hr|i|iframe|img|ins|li|ol|p|pre"
-    r"|q|s|small|span|strike|strong|sub|sup|svg|table|tbody|td|th|tr|tt|u|ul|script|style|video)(?:\s[^<>]{0,4000})?/?>",
+_MARKUP = re.compile(  # a known end tag, or one of those that stand alone: a lone "<b>" may be meant as it stands
+    r"</(?:a|abbr|b|blockquote|center|cite|code|del|div|em|figure|font|h[1-6]|i|iframe|ins|li|ol|p|pre|q|s|script|small"
+    r"|span|strike|strong|style|sub|sup|svg|table|tbody|td|th|tr|tt|u|ul|video)\s*>"
+    r"|<(?:br|embed|hr|img|p)(?:\s[^<>]{0,4000})?/?>",
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|[lr][sd]quo|[nm]dash|hellip|#[0-9]{2,7}|#[xX][0-9a-fA-F]{2,6});")
