@@ -107,6 +107,13 @@ def timestamp(when: datetime) -> str:
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def instant(when: datetime) -> datetime:
+    """The time in UTC, to the second."""
+    if when.utcoffset() is None:
+        raise Unpublishable(f"its date {when.isoformat()} has no time zone")
+    return when.astimezone(UTC).replace(microsecond=0)
+
+
 def plausible(when: datetime, latest: datetime) -> datetime:
     """A claimed time as readers can believe it: not before 1990, and not after `latest`."""
     return max(_EARLIEST, min(when, latest))
@@ -133,13 +140,6 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
         members=members,
     )
     return Entry(presentable, _content(presentable))
-
-
-def instant(when: datetime) -> datetime:
-    """The time in UTC, to the second."""
-    if when.utcoffset() is None:
-        raise Unpublishable(f"its date {when.isoformat()} has no time zone")
-    return when.astimezone(UTC).replace(microsecond=0)
 
 
 def _member(member: Member) -> Member:

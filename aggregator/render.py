@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html import escape
 from typing import Any
+
+from lxml import etree
 
 from aggregator import page
 from aggregator.entries import Entry, clean, instant, plausible, prepare, publishable, timestamp
@@ -20,12 +22,7 @@ ATOM = "http://www.w3.org/2005/Atom"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GENERATOR = "aggregator"
-MEDIA_TYPES = {
-    "rss.xml": "application/rss+xml",
-    "atom.xml": "application/atom+xml",
-    "feed.json": "application/feed+json",
-    "sources.opml": "text/x-opml",
-}
+MEDIA_TYPES = {"rss.xml": "application/rss+xml", "atom.xml": "application/atom+xml"}
 
 
 def render(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
@@ -48,11 +45,12 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
 
 def _presentable(edition: Edition) -> Edition:
     title = clean(edition.title) or "Untitled"
+    link = publishable(edition.link) or edition.link
     return replace(
         edition,
         title=title,
         description=clean(edition.description) or title,
-        link=publishable(edition.link) or edition.link,
+        link=link if link.endswith("/") else link + "/",
         language=clean_language_tag(edition.language) or "en",
         hub=publishable(edition.hub) or "",
         updated=instant(edition.updated),
@@ -61,8 +59,6 @@ def _presentable(edition: Edition) -> Edition:
 
 def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
     """RSS 2.0 with the Atom, content and Dublin Core modules (rssboard.org/rss-specification, rss-profile)."""
-    from lxml import etree
-
     entries = tuple(entries)
     feed = _generator(edition, "rss.xml")
     for entry in entries:
@@ -102,8 +98,6 @@ def _rss_item(item: Any, entry: Entry) -> None:
 
 def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     """Atom 1.0 (RFC 4287)."""
-    from lxml import etree
-
     entries = tuple(entries)
     feed = _generator(edition, "atom.xml")
     for entry in entries:
@@ -114,7 +108,7 @@ def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     elements = list(root.iterfind(f"{{{ATOM}}}entry"))
     for element, entry in reversed(list(zip(elements, entries, strict=True))):  # from the oldest on: see _Spelling
         element.find(f"{{{ATOM}}}updated").text = spell(entry.story.updated)
-        _finish_atom_entry(element, entry.story, etree.SubElement)
+        _finish_atom_entry(element, entry.story)
     return _serialised(root)
 
 
@@ -136,7 +130,7 @@ def _atom_entry(element: Any, entry: Entry) -> None:
         element.category(term=category)
 
 
-def _finish_atom_entry(element: Any, story: Story, add: Callable[..., Any]) -> None:
+def _finish_atom_entry(element: Any, story: Story) -> None:
     """Add what feedgen leaves out: languages, the attributes of further links, and the source's metadata in full."""
     if story.language:
         element.set(XML_LANG, story.language)
@@ -146,26 +140,26 @@ def _finish_atom_entry(element: Any, story: Story, add: Callable[..., Any]) -> N
         if url := publishable(member.url):
             language = {"hreflang": member.language} if member.language else {}
             title = {"title": member.title} if member.title else {}
-            add(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
+            etree.SubElement(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
     lead = story.lead
     if lead is None:
         return
     for enclosure in lead.enclosures:
         length = {"length": str(enclosure.length)} if enclosure.length else {}
-        add(element, f"{{{ATOM}}}link", rel="enclosure", href=enclosure.url, type=enclosure.type, **length)
+        etree.SubElement(element, f"{{{ATOM}}}link", rel="enclosure", href=enclosure.url, type=enclosure.type, **length)
     if lead.source_url:
-        _atom_source(element, lead, story.told, add)
+        _atom_source(element, lead, story.told)
 
 
-def _atom_source(element: Any, lead: Member, told: datetime, add: Callable[..., Any]) -> None:
+def _atom_source(element: Any, lead: Member, told: datetime) -> None:
     """Where the entry comes from (RFC 4287, 4.2.11). The feed's own id is not kept; its address names it as well."""
-    source = add(element, f"{{{ATOM}}}source")
-    add(source, f"{{{ATOM}}}id").text = lead.source_url
-    add(source, f"{{{ATOM}}}title").text = lead.source
-    add(source, f"{{{ATOM}}}updated").text = timestamp(plausible(lead.updated or lead.published, told))
-    add(source, f"{{{ATOM}}}link", rel="self", href=lead.source_url)
+    source = etree.SubElement(element, f"{{{ATOM}}}source")
+    etree.SubElement(source, f"{{{ATOM}}}id").text = lead.source_url
+    etree.SubElement(source, f"{{{ATOM}}}title").text = lead.source
+    etree.SubElement(source, f"{{{ATOM}}}updated").text = timestamp(plausible(lead.updated or lead.published, told))
+    etree.SubElement(source, f"{{{ATOM}}}link", rel="self", href=lead.source_url)
     if lead.site:
-        add(source, f"{{{ATOM}}}link", rel="alternate", href=lead.site)
+        etree.SubElement(source, f"{{{ATOM}}}link", rel="alternate", href=lead.site)
 
 
 class _Spelling:
@@ -272,8 +266,6 @@ def _generator(edition: Edition, name: str) -> Any:
 
 
 def _serialised(root: Any) -> bytes:
-    from lxml import etree
-
     return bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
 
 

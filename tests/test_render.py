@@ -222,6 +222,11 @@ def test_feeds_say_where_they_are_and_who_they_are() -> None:
     assert feed.get(XML_LANG) == "en"
 
 
+def test_the_public_address_may_lack_its_slash() -> None:
+    """An address of the folder without the slash at its end gives the same feeds."""
+    assert render(replace(REALISTIC, link=LINK.rstrip("/"))) == render(REALISTIC)
+
+
 def test_atom_names_the_source_in_full() -> None:
     """RFC 4287, 4.2.11: id, title, updated and links of the feed that the lead came from."""
     source = etree.fromstring(render(REALISTIC)["atom.xml"]).find(f"{ATOM}entry/{ATOM}source")
