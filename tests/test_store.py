@@ -880,6 +880,11 @@ class TestSqlite:
         assert len(json.loads(counts or "[]")) == SENTENCES
         assert boilerplate == "[-1]"
 
+    def test_a_flood_of_sentences_does_not_hide_the_shared_ones(self) -> None:
+        """Of more sentences than are counted, in one visit, those that most items hold are."""
+        _, boilerplate = add_counts(None, {-1: 3} | dict.fromkeys(range(SENTENCES), 1))
+        assert boilerplate == "[-1]"
+
     def test_a_key_as_common_as_a_word_costs_a_bounded_look(self, sql: SqlStore) -> None:
         """Of a key that very many items share, the newest are looked at."""
         with sql.begin() as work:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from aggregator import rows, schema
 from aggregator.model import (
     Changed,
     Decision,
@@ -38,8 +39,9 @@ SOURCES = 10_000
 ENTRIES = 30  # fingerprints a source
 KEYS = 15  # an item
 PER_STORY = 3
+BY_TURNS = 100_000  # items added as settling adds them; more are written in bulk
 DRAW = random.Random(1)
-WORDS = [f"word{n}" for n in range(20_000)]
+TEXTS = [" ".join(f"word{DRAW.randrange(20_000)}" for _ in range(60)) for _ in range(1_000)]
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def visits(store: SqlStore) -> None:
 
 
 def judged(n: int, decision: Decision) -> Judged:
-    words = " ".join(DRAW.choices(WORDS, k=60))
+    words = DRAW.choice(TEXTS)
     item = Item(
         source(n % SOURCES).url,
         f"https://source-{n % SOURCES}.example/news/{n}",
@@ -148,9 +150,39 @@ def fill(store: SqlStore, first: int, last: int) -> None:
                         work.tell(story, NOW + timedelta(seconds=n), key, NOW)
 
 
+def fill_in_bulk(store: SqlStore, first: int, last: int) -> None:
+    """The same by whole tables, since a million by turns takes ten minutes."""
+    named = Evidence("same text", "Another title", 0.9, ("shared words",))
+    with timed(f"write in bulk, to {last:,}", last - first, "item"):
+        for start in range(first, last, 9_999):
+            part = range(start, min(last, start + 9_999))
+            with store._database.writing() as connection:
+                stories = [
+                    {"number": 10**8 + n, "id": f"urn:uuid:{n:032x}", "seed": False}
+                    | {"told": rows.micros(NOW + timedelta(seconds=n)), "updated": rows.micros(NOW), "lead": 10**8 + n}
+                    for n in part[::PER_STORY]
+                ]
+                items = [
+                    rows.item_row(judged(n, Decision.KEPT), keys(n))
+                    | {"key": 10**8 + n, "story": 10**8 + n - (n - start) % PER_STORY, "seed": False}
+                    | {"first_seen": rows.micros(NOW + timedelta(seconds=n)), "evidence": rows.evidence_json(named)}
+                    for n in part
+                ]
+                connection.execute(schema.story.insert(), stories)
+                names = [{"name": one["id"], "story": one["number"]} for one in stories]
+                connection.execute(schema.story_name.insert(), names)
+                connection.execute(schema.item.insert(), items)
+                index = [
+                    {"key": hash, "at": one["first_seen"], "item": one["key"]}
+                    for one in items
+                    for hash in rows.unpack_keys(one["hashes"])
+                ]
+                connection.execute(schema.item_key.insert(), index)
+
+
 def looks(store: SqlStore, items: int) -> None:
     since = NOW - timedelta(days=14)
-    among, rounds = f"among {items:,}", 500
+    among, rounds = f"among {items:,}", 300
     with timed(f"candidates by a link, {among}", rounds, "item"), store.begin() as work:
         for _ in range(rounds):
             assert work.candidates([f"link:{DRAW.randrange(items)}"], since)
@@ -174,7 +206,7 @@ def looks(store: SqlStore, items: int) -> None:
     with timed(f"health of {SOURCES:,} sources, {among}", 1, "call"):
         store.health()
     with timed(f"add a dropped item, {among}", 5_000, "item"), store.begin() as work:
-        for n in range(items * 100, items * 100 + 5_000):
+        for n in range(10**9 + items, 10**9 + items + 5_000):
             work.add(judged(n, Decision.DROPPED), (), NOW)
 
 
@@ -187,7 +219,7 @@ def main() -> None:
         visits(store)
         first = 0
         for last in [size for size in (1_000, 10_000, 100_000, 1_000_000) if size < items] + [items]:
-            fill(store, first, last)
+            (fill if last <= BY_TURNS else fill_in_bulk)(store, first, last)
             looks(store, last)
             first = last
         print(f"{'size of the file':<60} {path.stat().st_size / 2**20:>9.0f} MB")
