@@ -44,11 +44,19 @@ class Transport(HTTPAdapter):
 
     def get(self, url: str, headers: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """The answer's head, its body yet to be read; `seconds` holds for both. Trouble: none came."""
-        if seconds <= 0:
-            raise Trouble(Fault.LATE)
         request = PreparedRequest()
         request.method, request.url, request.hooks = "GET", url, {}
         request.headers = CaseInsensitiveDict(headers)
+        due = time.monotonic() + seconds
+        try:
+            return self._exchange(request, due)
+        except _Stale:
+            return self._exchange(request, due)
+
+    def _exchange(self, request: PreparedRequest, due: float) -> urllib3.BaseHTTPResponse:
+        seconds = due - time.monotonic()
+        if seconds <= 0:
+            raise Trouble(Fault.LATE)
         response = self.send(request, stream=True, timeout=cast(Any, urllib3.Timeout(total=seconds)))
         return cast(urllib3.BaseHTTPResponse, response.raw)
 
@@ -94,6 +102,10 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
+class _Stale(Trouble):
+    """A kept connection turned out to be closed: the request was not seen, and may go out anew (RFC 9112, 9.3.1)."""
+
+
 class _Guarded(HTTPConnection):
     """A connection whose timeout is for all that it does, and which goes to no private place."""
 
@@ -101,16 +113,23 @@ class _Guarded(HTTPConnection):
         super().__init__(*arguments, **options)
         self._allow_private = allow_private
         self._due = 0.0
+        self._kept = False  # whether it has brought an answer before
 
     def _new_conn(self) -> socket.socket:
+        self._kept = False
         return _connect(self._dns_host, self.port, time.monotonic() + _seconds(self), self._allow_private)
 
     def getresponse(self) -> Any:
         self._due = time.monotonic() + _seconds(self)  # urllib3 has taken off what connecting took
+        kept, self._kept = self._kept, True
         try:
             return super().getresponse()
         except http.client.RemoteDisconnected as error:
-            raise Trouble(Fault.CLOSED) from error
+            raise (_Stale if kept else Trouble)(Fault.CLOSED) from error
+        except Trouble as trouble:
+            if kept and trouble.fault is Fault.CUT:
+                raise _Stale(Fault.CUT) from trouble
+            raise
         except http.client.HTTPException as error:
             raise Trouble(Fault.NOT_HTTP, detail=str(error)[:80] or "an empty line") from error
 

@@ -230,6 +230,16 @@ def test_connection_is_used_again(lab: Lab, fetch: HttpFetch) -> None:
     assert {request.connection for request in lab.requests} == {1}
 
 
+def test_kept_connection_that_was_closed_is_replaced(lab: Lab, fetch: HttpFetch) -> None:
+    """A server may close an idle connection at the very moment it is used again; that is no failure."""
+    fetched(ask(fetch, lab.route("/a", Reply(200, (), FEED))))
+    fetched(ask(fetch, lab.route("/b", raw(b""), Reply(200, (), FEED))))
+    assert [request.connection for request in lab.requests] == [1, 1, 2]
+    lab.route("/c", raw(b""))
+    refused(ask(fetch, lab.url("/c")), FailureKind.TEMPORARY, "without an answer")
+    assert len(lab.seen("/c")) == 2
+
+
 def test_adopted_address_is_asked_in_place_of_the_own(lab: Lab, fetch: HttpFetch) -> None:
     """A source that has moved for good is asked where it lives now."""
     lab.route("/new", Reply(200, (), FEED))
