@@ -940,6 +940,20 @@ class TestSqlite:
         assert partial == []
         assert len(sql.stories()) == 60
 
+    def test_a_transaction_that_begins_by_reading_can_write(self, sql: SqlStore, path: Path) -> None:
+        """A writer has its turn from the first word on: nobody writes between what it reads and what it writes."""
+        other = SqlStore(f"sqlite:///{path}")
+        with sql.begin() as work:
+            assert work.find(A.url, "1") is None
+            rival = threading.Thread(target=other.put, args=("name", "rival"))
+            rival.start()
+            rival.join(0.3)
+            assert rival.is_alive()
+            work.add(judged("1"), (), NOW)
+        rival.join()
+        assert (len(sql.items("1")), sql.get("name")) == (1, "rival")
+        other.close()
+
     def test_a_writer_in_another_process_is_waited_for(self, sql: SqlStore, path: Path) -> None:
         """A transaction of another process holds a writer up only as long as it lasts."""
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

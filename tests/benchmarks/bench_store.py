@@ -152,19 +152,20 @@ def fill(store: SqlStore, first: int, last: int) -> None:
 
 def fill_in_bulk(store: SqlStore, first: int, last: int) -> None:
     """The same by whole tables, since a million by turns takes ten minutes."""
+    base = last * 1_000  # numbers that no item has been given yet
     named = Evidence("same text", "Another title", 0.9, ("shared words",))
     with timed(f"write in bulk, to {last:,}", last - first, "item"):
         for start in range(first, last, 9_999):
             part = range(start, min(last, start + 9_999))
             with store._database.writing() as connection:
                 stories = [
-                    {"number": 10**8 + n, "id": f"urn:uuid:{n:032x}", "seed": False}
-                    | {"told": rows.micros(NOW + timedelta(seconds=n)), "updated": rows.micros(NOW), "lead": 10**8 + n}
+                    {"number": base + n, "id": f"urn:uuid:{n:032x}", "seed": False}
+                    | {"told": rows.micros(NOW + timedelta(seconds=n)), "updated": rows.micros(NOW), "lead": base + n}
                     for n in part[::PER_STORY]
                 ]
                 items = [
                     rows.item_row(judged(n, Decision.KEPT), keys(n))
-                    | {"key": 10**8 + n, "story": 10**8 + n - (n - start) % PER_STORY, "seed": False}
+                    | {"key": base + n, "story": base + n - (n - start) % PER_STORY, "seed": False}
                     | {"first_seen": rows.micros(NOW + timedelta(seconds=n)), "evidence": rows.evidence_json(named)}
                     for n in part
                 ]
