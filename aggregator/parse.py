@@ -93,7 +93,9 @@ def _read_xml(text: str, visit: _Visit, problems: list[str]) -> Document:
     ]
     problems += [*sliced.problems, *choice.problems]
     if monstrous:
-        problems.append(f"{len(monstrous)} entries with hundreds of attributes or levels, or thousands of elements, were left out")
+        problems.append(
+            f"{len(monstrous)} entries with hundreds of attributes or levels, or thousands of elements, were left out"
+        )
     items: list[Item] = []
     if readable:
         items, lost = visit.isolate(xmlfeed.read_entries, sliced.opening, readable, sliced.closing, visit.setting(head))
