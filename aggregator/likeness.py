@@ -12,6 +12,7 @@ from importlib.resources import files
 from aggregator.counts import shared_days
 from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights
 
+_UNDATED = 1.5  # days: what an absent date counts as
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 
 
@@ -42,7 +43,9 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, 
     """Name → value, about 0..3 each; symmetric in the two texts."""
     across = one.language != other.language
     values = _concepts(one, other, rarity) | _marks(one, other)
-    values["days"] = math.log1p(min(days, 30.0)) / 3.4 if days is not None else 0.5
+    apart = _UNDATED if days is None else min(days, 30.0)
+    values["days"] = math.log1p(apart) / 3.4
+    values["days.week"] = float(apart > 8)
     if across:
         values["across"] = 1.0
         values["across.overlap"] = values["overlap"]
@@ -72,6 +75,13 @@ def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str
         "title_shared": min(mass(one.in_title & other.in_title) / 4, 3.0),
         "thin": 1 / (1 + min(of_a, of_b)),
     }
+    for name, groups in (("stage", _STAGES), ("means", _MEANS)):
+        of_one, of_other = ({group for group, members in groups.items() if members & told} for told in (a, b))
+        values[f"{name}.shared"] = float(bool(of_one & of_other))
+        values[f"{name}.apart"] = float(bool(of_one and of_other and not of_one & of_other))
+    values["pivots"] = float(len((a ^ b) & _PIVOTS)) / 2
+    lost = mass(one.in_title - b) + mass(other.in_title - a)
+    values["title_lost"] = lost / ((mass(one.in_title) + mass(other.in_title)) or 1.0)
     facets = facet_of()
     for facet in FACETS:
         in_a = {concept for concept in a if facets[concept] == facet}
@@ -108,9 +118,52 @@ def telling(number: str) -> float:
 
 
 _COMMON_WORDS = frozenset(
-    ["korea", "korean", "koreans", "north", "south", "seoul", "pyongyang", "reuters", "yonhap", "afp", "efe", "dpa", "the", "upi", "corea", "coree", "nordkorea", "sudkorea", "kim", "jong", "un", "kbs", "bbc", "cnn", "pour", "der", "die", "das", "les", "los", "las", "una", "nato", "usa"]
+    [
+        "korea",
+        "korean",
+        "koreans",
+        "north",
+        "south",
+        "seoul",
+        "pyongyang",
+        "reuters",
+        "yonhap",
+        "afp",
+        "efe",
+        "dpa",
+        "the",
+        "upi",
+        "corea",
+        "coree",
+        "nordkorea",
+        "sudkorea",
+        "kim",
+        "jong",
+        "un",
+        "kbs",
+        "bbc",
+        "cnn",
+        "pour",
+        "der",
+        "die",
+        "das",
+        "les",
+        "los",
+        "las",
+        "una",
+        "nato",
+        "usa",
+    ]
 )
-_SAY = {"names": "names", "terms": "both name", "numbers": "numbers", "days": "days", "concepts": "both tell"}
+# One affair has stages that are stories of their own; one way of coming is not another; and some acts turn a story round.
+_STAGES = {
+    "caught": {"arrest", "caught"},
+    "charged": {"prosecutor", "stand_trial"},
+    "judged": {"sentence", "suspended", "acquit"},
+    "appealed": {"appeal"},
+}
+_MEANS = {"swum": {"swim"}, "sailed": {"boat"}, "walked": {"walk", "dmz", "mine"}, "driven": {"vehicle"}}
+_PIVOTS = frozenset({"refuse", "suspended", "acquit", "apologize", "return_north", "repatriate", "chase", "failure"})
 
 
 def shared_details(one: Facts, other: Facts) -> tuple[str, ...]:

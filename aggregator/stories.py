@@ -39,6 +39,8 @@ _SKETCH = 12  # smallest hashes of a text's trigrams: were measured to find ever
 _RARE_CONCEPTS = 6  # of a text, whose pairs are keys: 15 pairs; with 4 a tenth of the cross-language pairs was lost
 _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figures for copies
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
+_SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
+_SEED_STORY_DAYS = 8.0
 _LONG_TITLE = 24  # characters: shorter titles ("N Korea news") repeat by chance
 
 
@@ -130,7 +132,7 @@ class Folder:
             two = self.facts(member.item)
             if not self._across and one.language != two.language:
                 continue
-            scored.append((self.log_odds(item, member.item, dated=not story.seed), member))
+            scored.append((self.log_odds(item, member.item, story.seed), member))
         if not scored:
             return None
         mean = sum(score for score, _ in scored) / len(scored)
@@ -141,9 +143,9 @@ class Folder:
         kind = "seed" if story.seed else "same events"
         return Evidence(kind, nearest.item.title, round(0.9 / (1 + math.exp(-mean)), 3), details)
 
-    def log_odds(self, one: Item, other: Item, *, dated: bool) -> float:
-        """For two items telling the same events; `dated`: the days between them count."""
-        return log_odds(self.facts(one), self.facts(other), _days_apart(one, other) if dated else None)
+    def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
+        """For two items telling the same events; `any_age`: one of them stands in a seed story."""
+        return log_odds(self.facts(one), self.facts(other), days_apart(one, other, any_age))
 
     def _may_merge(self, best: StoredStory, other: StoredStory, found: Evidence) -> bool:
         """Whether an item that fits two stories shows them to be one: only if they fit each other as well."""
@@ -151,8 +153,8 @@ class Folder:
             return False
         if found.kind == "same link":
             return True
-        dated = not (best.seed or other.seed)
-        scores = [self.log_odds(a.item, b.item, dated=dated) for a in best.members for b in other.members]
+        any_age = best.seed or other.seed
+        scores = [self.log_odds(a.item, b.item, any_age) for a in best.members for b in other.members]
         return sum(scores) / len(scores) >= self.threshold - 0.5
 
 
@@ -167,10 +169,18 @@ def _seeded(found: Evidence, story: StoredStory) -> Evidence:
     return Evidence("seed", found.other, found.strength, (found.kind, *found.details))
 
 
-def _days_apart(one: Item, other: Item) -> float | None:
+def days_apart(one: Item, other: Item, any_age: bool) -> float | None:
+    """How far apart two items are dated, as far as that may count; None where a date is missing.
+
+    A seed's own text may be repeated at any age, so its date speaks for a repeat at the same time, but hardly against a
+    later one. `any_age`: the same, less so, for the repeats that a seed story has gathered.
+    """
     if one.published is None or other.published is None:
         return None
-    return abs((one.published - other.published).total_seconds()) / 86400
+    days = abs((one.published - other.published).total_seconds()) / 86400
+    if _SEED_SOURCE in (one.source, other.source):
+        return min(days, _SEED_DAYS)
+    return min(days, _SEED_STORY_DAYS) if any_age else days
 
 
 def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: str) -> StoredItem:
