@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aggregator import pipeline
 from aggregator.config import Config, nearest
@@ -35,7 +36,7 @@ from aggregator.model import (
     Task,
 )
 from aggregator.pace import Bounds
-from aggregator.pipeline import Collector
+from aggregator.pipeline import Collector, Published
 from aggregator.ports import Clock, Engine, Publisher, Store
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
@@ -75,16 +76,12 @@ class App:
     publisher: Publisher
     frame: Edition
 
-    def refresh(
-        self, *, everything: bool = False, stop: Callable[[], bool] = lambda: False
-    ) -> Generator[Settled, None, None]:
+    def refresh(self, *, everything: bool = False) -> Generator[Settled, None, None]:
         """Visit what is due; see pipeline.refresh."""
-        return pipeline.refresh(
-            self.collector, self.engine, self.store, self.rules, lane=_lane, stop=stop, everything=everything
-        )
+        return pipeline.refresh(self.collector, self.engine, self.store, self.rules, lane=_lane, everything=everything)
 
-    def publish(self) -> tuple[str, ...]:
-        """Write the published files; the names of those that changed."""
+    def publish(self) -> Published:
+        """Write the published files."""
         return pipeline.publish(self.store, self.publisher, self.frame, self.config.feed.max_entries)
 
 
@@ -246,13 +243,19 @@ def _seed_file(config: Config) -> Path:
 def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[Collector, Engine]]:
     """The parts that visit sources."""
     with ExitStack() as stack:
-        fetch = HttpFetch(config.fetch, config.feed.link, clock)
+        fetch = HttpFetch(config.fetch, _contact(config), clock)
         stack.callback(fetch.close)
         engine = Threads(config.fetch.concurrency, config.fetch.per_host, config.fetch.host_gap_seconds)
         stack.callback(engine.close)
-        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES)
+        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=("aggregator.parse",))
         stack.callback(isolate.close)
         yield Collector(clock, fetch, isolate, subject.judge), engine
+
+
+def _contact(config: Config) -> str:
+    """Where the people whose servers are read can find us; nothing while the page is on this machine only."""
+    host = urlsplit(config.feed.link).hostname or ""
+    return "" if host == "localhost" or host.startswith("127.") else config.feed.link
 
 
 def _lane(task: Task) -> str:

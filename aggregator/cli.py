@@ -48,11 +48,10 @@ def run(
         return
     with application.open_app(configuration, SystemClock()) as opened:
         outcomes = _progress(opened, everything=now)
-        changed = opened.publish()
+        done = opened.publish()
     report.show(out, report.visits(outcomes))
     report.show(out, report.summary(outcomes))
-    folder = configuration.resolve(configuration.feed.output)
-    report.show(out, f"published in {folder}: {', '.join(changed) or 'nothing changed'}")
+    report.show(out, report.published(done, configuration.resolve(configuration.feed.output)))
 
 
 def _progress(opened: App, *, everything: bool) -> list[Settled]:
@@ -124,10 +123,7 @@ def _tried(result: tuple[bool, str]) -> bool:
 def publish(config: ConfigPath = CONFIG) -> None:
     """Write the published files anew from the store."""
     with application.open_app(load(config), SystemClock()) as opened:
-        changed = opened.publish()
-        report.show(
-            out, f"{opened.config.resolve(opened.config.feed.output)}: {', '.join(changed) or 'nothing changed'}"
-        )
+        report.show(out, report.published(opened.publish(), opened.config.resolve(opened.config.feed.output)))
 
 
 @app.command()

@@ -51,7 +51,7 @@ def explain(
 def _explain_text(configuration: Config, title: str, summary: str, language: str) -> None:
     now = SystemClock().now()
     subject = application.load_subject(configuration)
-    text = Item("", "", None, title, summary, language=language or detect_language(f"{title} {summary}"), published=now)
+    text = Item("", "", None, title, summary, language=language or detect_language(f"{title} {summary}"))
     verdict = subject.judge.judge(text, "general", frozenset())
     report.show(out, report.explanation(verdict))
     with application.open_store(configuration) as store:

@@ -46,7 +46,7 @@ def add(
     configuration = load(config)
     feed, head = application.find_feed(configuration, url, SystemClock())
     source = Source(url=feed, name=name or head.title or feed, language=head.language, scope=scope)
-    _write(config, [source])
+    _append(config, [source])
 
 
 @app.command()
@@ -56,7 +56,7 @@ def remove(
 ) -> None:
     """Take a source out of the configuration; what it brought stays."""
     load(config)
-    config.write_text(sources.remove_block(config.read_text(encoding="utf-8"), url), encoding="utf-8")
+    _write(config, sources.remove_block(_read(config), url))
     report.show(out, f"removed {url} from {config}")
 
 
@@ -71,7 +71,7 @@ def import_opml(
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-    _write(config, list(sources.from_opml(data, str(file))))
+    _append(config, list(sources.from_opml(data, str(file))))
 
 
 @app.command("export")
@@ -82,19 +82,34 @@ def export_opml(config: ConfigPath = CONFIG) -> None:
     out.file.write(document.decode("utf-8"))
 
 
-def _write(config: Path, wanted: list[Source]) -> None:
+def _append(config: Path, wanted: list[Source]) -> None:
     """Append sources to the configuration, each once, and only if the file is still right afterwards."""
     listed = {source_key(table.url) for table in load(config).source}
     fresh = [source for source in wanted if source_key(source.url) not in listed]
-    before = text = config.read_text(encoding="utf-8")
+    before = text = _read(config)
     for source in fresh:
         text = sources.append_block(text, source)
-    config.write_text(text, encoding="utf-8")
+    _write(config, text)
     try:
         application.load_subject(load(config))
     except ConfigError:
-        config.write_text(before, encoding="utf-8")
+        _write(config, before)
         raise
     for source in fresh:
         report.show(out, f"added {source.name} ({source.url})")
     report.show(out, f"{len(fresh)} added to {config}, {len(wanted) - len(fresh)} listed there already")
+
+
+def _read(config: Path) -> str:
+    """The text as it stands, line ends included."""
+    return config.read_bytes().decode("utf-8")
+
+
+def _write(config: Path, text: str) -> None:
+    """Replace the text whole: a configuration cut short would stop the daemon's next start."""
+    fresh = config.with_name(f".{config.name}.new")
+    try:
+        fresh.write_bytes(text.encode("utf-8"))
+        fresh.replace(config)
+    except OSError as error:
+        raise ConfigError(f"{config} cannot be written: {error.strerror}") from None

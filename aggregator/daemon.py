@@ -28,11 +28,10 @@ PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is
 
 
 class Signals:
-    """What the operator asked for: SIGTERM and Ctrl-C stop, SIGHUP reloads the configuration."""
+    """What the operator asks for: SIGTERM and Ctrl-C stop, SIGHUP reloads the configuration."""
 
     def __init__(self) -> None:
         self.stop = False
-        self.reload = False
         self._told = threading.Event()
 
     def __enter__(self) -> Signals:
@@ -45,13 +44,12 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
 
     def wait(self) -> None:
-        """Until there is something to do."""
+        """Until something is asked for: `stop` says whether it was to stop, else it was to reload."""
         self._told.wait()
         self._told.clear()
 
     def _heard(self, number: int, _: FrameType | None) -> None:
-        self.reload = number == signal.SIGHUP
-        self.stop = self.stop or not self.reload
+        self.stop = self.stop or number != signal.SIGHUP
         self._told.set()
 
 
@@ -59,29 +57,35 @@ def run(config: Config, clock: Clock) -> None:
     """Poll, publish and serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
     with Signals() as signals:
         while not signals.stop:
-            signals.reload = False
             with open_app(config, clock) as app:
-                app.publish()
-                with _serving(app), ringing(partial(refresh, app, signals), LOOK):
+                _publish(app)
+                with _serving(app), ringing(partial(refresh, app), LOOK):
                     config = _wait(config, signals)
+                    app.engine.close()  # no visit begins any more; leaving waits for those under way
     log.info("stopped")
 
 
-def refresh(app: App, signals: Signals) -> None:
+def refresh(app: App) -> None:
     """Visit what is due and publish what it brought, now and then on the way, too."""
     published, changed = app.collector.clock.now(), False
     outcomes: list[Settled] = []
-    for settled in app.refresh(stop=lambda: signals.stop or signals.reload):
+    for settled in app.refresh():
         log.info("%s", report.line(settled))
         outcomes.append(settled)
         changed = changed or settled.changed
         if changed and app.collector.clock.now() - published > PUBLISH:
-            app.publish()
+            _publish(app)
             published, changed = app.collector.clock.now(), False
     if changed:
-        app.publish()
+        _publish(app)
     if outcomes:
         log.info("%s", report.summary(outcomes))
+
+
+def _publish(app: App) -> None:
+    done = app.publish()
+    if done.changed or done.problems:
+        log.info("%s", report.published(done, app.config.resolve(app.config.feed.output)))
 
 
 def _wait(config: Config, signals: Signals) -> Config:
@@ -96,7 +100,6 @@ def _wait(config: Config, signals: Signals) -> Config:
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
-            signals.reload = False
         else:
             log.info("reloaded %s", config.path)
             return fresh

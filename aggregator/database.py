@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from aggregator.errors import StoreError
+from aggregator.errors import ConfigError, StoreError
 from aggregator.schema import STEPS, applied, migrate
 
 PATIENCE = 10.0  # seconds that a writer waits for another one
@@ -128,15 +128,17 @@ def _address(url: str) -> URL:
         address = make_url(url)
         backend = address.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(
-            f"{url!r} is not the address of a database; write sqlite:///PATH or postgresql+psycopg://…"
+        kind = url.partition(":")[0]  # never the whole: it may hold a password
+        raise ConfigError(
+            f"[store] url ({kind}:…) is not the address of a database; write sqlite:///PATH or postgresql+psycopg://…"
         ) from error
     if backend not in ("sqlite", "postgresql"):
-        raise StoreError(
-            f"databases of the kind {backend!r} are not known; write sqlite:///PATH or postgresql+psycopg://…"
+        raise ConfigError(
+            f"[store] url: databases of the kind {backend!r} are not known; "
+            "write sqlite:///PATH or postgresql+psycopg://…"
         )
     if backend == "sqlite" and address.database in (None, "", ":memory:"):
-        raise StoreError(f"{url!r} names no file; write sqlite:///PATH")
+        raise ConfigError(f"[store] url = {url!r} names no file; write sqlite:///PATH")
     return address
 
 
@@ -148,10 +150,12 @@ def _engine(address: URL) -> Engine:
             return engine
         engine = create_engine(address, connect_args={"timeout": PATIENCE})
     except NoSuchModuleError as error:
-        raise StoreError(f"the driver {address.drivername!r} is not known; write postgresql+psycopg://…") from error
+        raise ConfigError(
+            f"[store] url: the driver {address.drivername!r} is not known; write postgresql+psycopg://…"
+        ) from error
     except ImportError as error:
-        raise StoreError(
-            f"the address asks for the package {error.name!r}, which is not installed; install it"
+        raise ConfigError(
+            f"[store] url asks for the package {error.name!r}, which is not installed; install it"
         ) from error
     event.listen(engine, "connect", _tune_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

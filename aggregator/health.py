@@ -52,13 +52,15 @@ class Overview:
     @property
     def silent(self) -> bool:
         """Visits are made, and none has gone well for long: the fault is probably here, not there."""
-        last = max((one.last_success for one in self.sources if one.enabled and one.last_success), default=None)
-        visited = any(one.last_visit for one in self.sources)
-        return visited and (last is None or self.now - last > SILENT_AFTER)
+        enabled = [one for one in self.sources if one.enabled and one.last_visit]
+        last = max((one.last_success for one in enabled if one.last_success), default=None)
+        if last is None:
+            return bool(enabled) and all(one.failures >= FAILURES for one in enabled)
+        return self.now - last > SILENT_AFTER
 
     def worries(self) -> list[str]:
         """What the operator should look at, a sentence each; empty when all is well."""
-        said = ["no source has been read for more than a day: is this machine online?"] if self.silent else []
+        said = ["no source could be read for long: is this machine online?"] if self.silent else []
         for one in self.sources:
             match state(one, self.now):
                 case State.FAILING if one.failures >= FAILURES:

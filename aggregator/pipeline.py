@@ -49,30 +49,24 @@ def refresh(
     rules: Rules,
     *,
     lane: Callable[[Task], str],
-    stop: Callable[[], bool],
     everything: bool = False,
 ) -> Generator[Settled, None, None]:
     """Claim what is due, visit many sources at once, settle one visit at a time.
 
-    What was settled comes as visits end. Once `stop` says so, no visit begins any more, those under way are settled,
-    and what was claimed and not visited is given back.
+    What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
+    settled, and what was claimed and not visited is given back.
     """
     now = collector.clock.now()
     tasks = store.claim(now, LEASE, everything=everything)
     waiting = {task.source.url: task for task in tasks}
     try:
-        with closing(engine.map(partial(_collect_unless, stop, collector), tasks, lane)) as visits:
+        with closing(engine.map(partial(collect, collector), tasks, lane)) as visits:
             for visit in visits:
-                if visit is not None:
-                    settled = settle(store, rules, visit, now)
-                    del waiting[visit.source.url]
-                    yield settled
+                settled = settle(store, rules, visit, now)
+                del waiting[visit.source.url]
+                yield settled
     finally:
         store.release(waiting.values())
-
-
-def _collect_unless(stop: Callable[[], bool], collector: Collector, task: Task) -> Visit | None:
-    return None if stop() else collect(collector, task)
 
 
 def collect(collector: Collector, task: Task) -> Visit:
@@ -129,8 +123,16 @@ def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Vi
     )
 
 
-def publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int) -> tuple[str, ...]:
-    """Write what has been told as feeds and a page, in the frame's words; the names of the files that changed.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What publishing did."""
+
+    changed: tuple[str, ...]  # names of the files that are new or different
+    problems: tuple[str, ...]  # stories that could not be written, and why
+
+
+def publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int) -> Published:
+    """Write what has been told as feeds and a page, in the frame's words.
 
     `max_entries`: stories in the subscription documents, the newest told; 0: all.
     """
@@ -138,4 +140,6 @@ def publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int
     sources = {source.url: source for source in frame.sources}
     stories = tuple(present(story, sources, frame.language) for story in told)
     updated = max((max(story.updated, story.told) for story in stories), default=frame.updated)
-    return publisher.publish(render.render(replace(frame, stories=stories, updated=updated)))
+    problems: list[str] = []
+    files = render.render(replace(frame, stories=stories, updated=updated), problems)
+    return Published(publisher.publish(files), tuple(problems))

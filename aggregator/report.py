@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +27,7 @@ from aggregator.model import (
     Unchanged,
     Verdict,
 )
+from aggregator.pipeline import Published
 from aggregator.settle import Settled
 
 Part = Table | str
@@ -62,6 +64,11 @@ def summary(outcomes: Sequence[Settled]) -> str:
         f"{_count(len(outcomes), 'source')} visited: {changed} changed, {unchanged} unchanged, {failed} failed; "
         f"{_count(new, 'new item')}, {kept} kept, {_count(told, 'new story', 'new stories')}"
     )
+
+
+def published(done: Published, folder: Path) -> str:
+    """What publishing did, in a line, and a line for each story that could not be written."""
+    return "\n".join([f"published in {folder}: {', '.join(done.changed) or 'nothing changed'}", *done.problems])
 
 
 def visits(outcomes: Sequence[Settled]) -> Table:
@@ -208,8 +215,7 @@ def show(console: Console, part: Part) -> None:
     if isinstance(part, Table) and console.is_terminal:
         console.print(part)
     else:
-        text = part if isinstance(part, str) else plain(part)
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.file.write((part if isinstance(part, str) else plain(part)) + "\n")
 
 
 def plain(table: Table) -> str:

@@ -210,10 +210,11 @@ def _reissued(work: Work, item: Item, keys: Iterable[str]) -> StoredItem | None:
 
     Same link and same title or date; a link alone does not do, for some sources give all their entries one link.
     """
-    if item.link is None:
+    links = [key for key in keys if key.startswith("link:")]
+    if item.link is None or not links:
         return None
     link, title = canonical_link(item.link), comparable(item.title)
-    stories = work.candidates([key for key in keys if key.startswith("link:")], LONG_AGO)
+    stories = work.candidates(links, LONG_AGO)
     for member in (member for story in stories for member in story.members if member.item.source == item.source):
         known = member.item
         same_time = known.published is not None and known.published == item.published

@@ -1026,7 +1026,7 @@ class TestRefusal:
         closed = tmp_path / "closed"
         closed.mkdir()
         script = (
-            "import os, sys\nfrom aggregator.errors import StoreError\nfrom aggregator.store import SqlStore\n"
+            "import os, sys\nfrom aggregator.errors import ConfigError, StoreError\nfrom aggregator.store import SqlStore\n"
             "os.getuid() or os.setuid(65534)\n"  # permissions do not bind the superuser
             "try: SqlStore(sys.argv[1])\nexcept StoreError as error: print(error)"
         )
@@ -1056,7 +1056,7 @@ class TestRefusal:
     )
     def test_an_address_that_leads_nowhere(self, url: str, word: str) -> None:
         """An address is refused with what would be right."""
-        with pytest.raises(StoreError, match=word):
+        with pytest.raises(ConfigError, match=word):
             SqlStore(url)
 
     def test_a_damaged_page_found_later_is_told_in_words(self, path: Path, sql: SqlStore) -> None:

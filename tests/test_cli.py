@@ -1,0 +1,252 @@
+"""What the commands print and how they end, good input and bad."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command import HEAD, NOT_SERVED, aggregator, configure, feed, rss
+from tests.site import Site, serving
+
+ROOT = Path(__file__).parent.parent
+ON_SUBJECT = ("https://news.example/1", "North Korean defector elected to Seoul council", "She fled the North in 2009.")
+OFF_SUBJECT = ("https://news.example/2", "Council meets about the budget", "Nothing was decided.")
+UNSURE = ("https://news.example/3", "Soldier who crossed the border speaks", "")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture
+def folder(tmp_path: Path, site: Site) -> Path:
+    """A folder in which one source was read once: one entry on the subject, one not."""
+    configure(tmp_path, {"News": site.put("/feed", rss([ON_SUBJECT, OFF_SUBJECT]))})
+    done = aggregator(tmp_path, "run", "--once")
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+def test_run_once_prints_what_happened_to_each_source(tmp_path: Path, site: Site) -> None:
+    """One source's failure is that source's, told in words, and the feed is published all the same."""
+    configure(tmp_path, {"Good": site.put("/feed", rss([ON_SUBJECT])), "Gone": site.address + "/none"})
+    done = aggregator(tmp_path, "run", "--once")
+    assert done.returncode == 0
+    rows = {row.split("\t")[0]: row for row in done.stdout.splitlines() if "\t" in row}
+    assert "1 new item, 1 kept, 1 new story" in rows["Good"]
+    assert "404" in rows["Gone"]
+    assert [story["title"] for story in feed(tmp_path)] == [ON_SUBJECT[1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "expected"),
+    [
+        ("[fetch]\nconcurency = 3\n", 2, "did you mean concurrency"),
+        ('[fetch]\nconcurrency = "many"\n', 2, "concurrency"),
+        ('[[source]]\nurl = "https://e.org/f"\n[[source]]\nurl = "https://e.org/f"\n', 2, "listed already"),
+        ('[[source]]\nurl = "https://e.org/f"\nscope = "defector"\n', 2, "did you mean defectors"),
+        ('[topic]\npack = "no-such-pack"\n', 2, "no-such-pack"),
+        ('[topic]\npack = "none.toml"\n', 2, "none.toml"),
+        ('[stories]\nseed = "none.toml"\n', 2, "none.toml does not exist"),
+        ('[feed]\noutput = "file/public"\n', 1, "file"),
+        ('[store]\nurl = "sqlite:///file"\n', 1, "file"),
+        ('[store]\nurl = "nosuch://x"\n', 2, "nosuch"),
+        ('[server]\nlisten = "127.0.0.1:PORT"\n', 1, "PORT"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(tmp_path: Path, text: str, status: int, expected: str) -> None:
+    """Exit status 2 for what is written wrong, 1 for what fails; never a traceback, and nothing is overwritten."""
+    (tmp_path / "file").write_text("precious")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        text, expected = text.replace("PORT", port), expected.replace("PORT", port)
+        (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+        once = () if "listen" in text else ("--once",)
+        done = aggregator(tmp_path, "run", *once)
+    assert done.returncode == status, done.stderr
+    sentences = [line for line in done.stderr.splitlines() if line.startswith("aggregator: ")]
+    assert len(sentences) == 1
+    assert expected in sentences[0]
+    assert "Traceback" not in done.stderr + done.stdout
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_init_writes_a_configuration_that_is_right_and_never_overwrites(tmp_path: Path) -> None:
+    """What init writes passes check; a second init changes nothing."""
+    assert aggregator(tmp_path, "init", "new").returncode == 0
+    assert aggregator(tmp_path / "new", "check").returncode == 0
+    (tmp_path / "new" / "feeds" / "seed.toml").write_text("# mine")
+    again = aggregator(tmp_path, "init", "new")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert (tmp_path / "new" / "feeds" / "seed.toml").read_text() == "# mine"
+
+
+def test_check_online_tries_each_source_once_and_remembers_nothing(tmp_path: Path, site: Site) -> None:
+    """What is wrong shows before the daemon is started."""
+    configure(tmp_path, {"Good": site.put("/feed", rss([ON_SUBJECT])), "Empty": site.put("/empty", rss([]))})
+    done = aggregator(tmp_path, "check", "--online")
+    assert done.returncode == 1
+    assert "ok      Good: 1 items, 1 on the subject" in done.stdout
+    assert "empty   Empty" in done.stdout
+    assert not (tmp_path / "aggregator.db").exists()
+
+
+def test_explain_says_why_an_item_was_kept_or_not(folder: Path) -> None:
+    """By link, for what was kept and what was not; for a text that was never seen, too."""
+    kept = aggregator(folder, "explain", ON_SUBJECT[0]).stdout
+    assert "kept, score" in kept
+    assert "North Korean defector" in kept
+    assert "it was the first to tell it" in kept
+    assert "dropped, score" in aggregator(folder, "explain", OFF_SUBJECT[0]).stdout
+    tried = aggregator(folder, "explain", "--title", ON_SUBJECT[1]).stdout
+    assert "kept" in tried
+    assert "it would join story" in tried
+
+
+def test_explain_of_something_unknown_says_where_to_look(folder: Path) -> None:
+    """Exit status 1, and no traceback."""
+    done = aggregator(folder, "explain", "https://news.example/unknown")
+    assert done.returncode == 1
+    assert "aggregator stories" in done.stderr
+
+
+def test_the_curators_word_stands_above_the_rules(folder: Path, site: Site) -> None:
+    """keep publishes what the rules dropped, drop withdraws what they kept, and later visits change neither."""
+    assert aggregator(folder, "keep", OFF_SUBJECT[0]).returncode == 0
+    assert aggregator(folder, "drop", ON_SUBJECT[0]).returncode == 0
+    assert [story["title"] for story in feed(folder)] == [OFF_SUBJECT[1]]
+    edited = [(ON_SUBJECT[0], "North Korean defector elected to council of Seoul", ""), OFF_SUBJECT]
+    site.put("/feed", rss(edited))
+    assert aggregator(folder, "run", "--once", "--now").returncode == 0
+    assert [story["title"] for story in feed(folder)] == [OFF_SUBJECT[1]]
+    assert "by the curator" in aggregator(folder, "explain", ON_SUBJECT[0]).stdout
+
+
+def test_stories_are_merged_and_split_by_hand(folder: Path, site: Site) -> None:
+    """The id of the story told first stays; what was split never joins again."""
+    other = ("https://news.example/9", "Swimmer from North Korea reaches Gyodong island", "He wants to stay.")
+    site.put("/feed", rss([other, ON_SUBJECT, OFF_SUBJECT]))
+    assert aggregator(folder, "run", "--once", "--now").returncode == 0
+    ids = {story["title"]: story["id"] for story in feed(folder)}
+    assert aggregator(folder, "merge", other[0], ON_SUBJECT[0]).returncode == 0
+    (story,) = feed(folder)
+    assert story["id"] == ids[ON_SUBJECT[1]]
+    assert aggregator(folder, "split", other[0]).returncode == 0
+    assert {story["title"] for story in feed(folder)} == {other[1], ON_SUBJECT[1]}
+    site.put("/feed", rss([(other[0], other[1], "He wants to stay in the South."), ON_SUBJECT]))
+    assert aggregator(folder, "run", "--once", "--now").returncode == 0
+    assert len(feed(folder)) == 2
+
+
+def test_status_ends_with_1_where_the_operator_should_look(folder: Path, tmp_path: Path) -> None:
+    """All well is 0; the JSON form says the same to a script."""
+    done = aggregator(folder, "status", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["sources"][0]["state"] == "ok"
+    (folder / "config.toml").write_text((folder / "config.toml").read_text().replace("/feed", "/none"))
+    for _ in range(3):
+        aggregator(folder, "run", "--once", "--now")
+    failed = aggregator(folder, "status")
+    assert failed.returncode == 1
+    assert "failed 3 times in a row" in failed.stdout
+
+
+def test_stories_lists_what_is_published(folder: Path) -> None:
+    """As a table for people, as JSON for scripts."""
+    assert ON_SUBJECT[1] in aggregator(folder, "stories").stdout
+    (story,) = json.loads(aggregator(folder, "stories", "--json").stdout)
+    assert story["members"][0]["url"] == ON_SUBJECT[0]
+
+
+def test_sources_go_out_and_come_in_as_opml(folder: Path, tmp_path: Path, site: Site) -> None:
+    """What one installation exports another imports, each source once."""
+    exported = aggregator(folder, "sources", "export").stdout
+    (tmp_path / "list.opml").write_text(exported.replace("/feed", "/other"), encoding="utf-8")
+    for expected in ("1 added", "0 added"):
+        done = aggregator(folder, "sources", "import", str(tmp_path / "list.opml"))
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+    assert "/other" in aggregator(folder, "sources", "list").stdout
+
+
+def test_sources_add_finds_the_feed_of_a_page(folder: Path, site: Site) -> None:
+    """Given the address of a site, the feed that its page names is tried and added."""
+    site.put("/second", rss([ON_SUBJECT]))
+    page = (
+        '<html><head><link rel="alternate" type="application/rss+xml" href="/second"></head><body>Hello</body></html>'
+    )
+    done = aggregator(folder, "sources", "add", site.put("/", page, "text/html"))
+    assert done.returncode == 0, done.stderr
+    assert f"{site.address}/second" in (folder / "config.toml").read_text()
+    assert aggregator(folder, "sources", "remove", f"{site.address}/second").returncode == 0
+    assert "/second" not in (folder / "config.toml").read_text()
+
+
+def test_publish_writes_the_files_anew_from_the_store(folder: Path) -> None:
+    """The same bytes as before."""
+    before = (folder / "public" / "atom.xml").read_bytes()
+    (folder / "public" / "atom.xml").unlink()
+    assert "atom.xml" in aggregator(folder, "publish").stdout
+    assert (folder / "public" / "atom.xml").read_bytes() == before
+
+
+def test_evaluate_scores_labelled_items_and_lists_the_mistakes(tmp_path: Path) -> None:
+    """The figures are computed from what live items' code made of them."""
+    (tmp_path / "config.toml").write_text(NOT_SERVED, encoding="utf-8")
+    items = ROOT / "tests" / "data" / "curation" / "items.jsonl"
+    done = aggregator(tmp_path, "evaluate", str(items), "--json", "--predictions", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)
+    predictions = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert scores["items"] == len(predictions) == 320
+    labels = {item["id"]: item["relevant"] for item in map(json.loads, items.read_text(encoding="utf-8").splitlines())}
+    kept = {one["id"] for one in predictions if one["kept"]}
+    right = sum(labels[one] for one in kept)
+    assert scores["relevance"]["precision"] == pytest.approx(right / len(kept), abs=1e-4)
+    assert scores["relevance"]["recall"] == pytest.approx(right / sum(labels.values()), abs=1e-4)
+    assert not (tmp_path / "aggregator.db").exists()
+
+
+def test_evaluate_names_the_line_that_is_wrong(tmp_path: Path) -> None:
+    """Exit status 2, file and line."""
+    (tmp_path / "config.toml").write_text(NOT_SERVED, encoding="utf-8")
+    (tmp_path / "items.jsonl").write_text('{"id": "A"}\n', encoding="utf-8")
+    done = aggregator(tmp_path, "evaluate", "items.jsonl")
+    assert done.returncode == 2
+    assert "items.jsonl, line 1: event" in done.stderr
+
+
+def test_review_puts_the_unsure_before_the_curator(tmp_path: Path, site: Site) -> None:
+    """One by one, with the reasons; an answer is a ruling."""
+    configure(tmp_path, {"News": site.put("/feed", rss([UNSURE, ON_SUBJECT]))})
+    aggregator(tmp_path, "run", "--once")
+    done = aggregator(tmp_path, "review", answers="k\n")
+    assert done.returncode == 0, done.stderr
+
+
+def test_backup_is_a_store_that_opens(folder: Path) -> None:
+    """A consistent copy; an existing file is not overwritten."""
+    assert aggregator(folder, "backup", "copy.db").returncode == 0
+    assert aggregator(folder, "backup", "copy.db").returncode == 2
+    (folder / "config.toml").write_text((folder / "config.toml").read_text().replace("aggregator.db", "copy.db"))
+    assert ON_SUBJECT[1] in aggregator(folder, "stories").stdout
+
+
+def test_export_holds_every_item_with_its_verdict(folder: Path) -> None:
+    """One JSON object a line."""
+    items = [json.loads(line) for line in aggregator(folder, "export").stdout.splitlines()]
+    assert {item["item"]["link"] for item in items} == {ON_SUBJECT[0], OFF_SUBJECT[0]}
+    assert {item["verdict"]["decision"] for item in items} == {"kept", "dropped"}
+
+
+def test_now_goes_with_once(tmp_path: Path) -> None:
+    """The daemon keeps to its schedule, whoever asks."""
+    (tmp_path / "config.toml").write_text(HEAD, encoding="utf-8")
+    assert aggregator(tmp_path, "run", "--now").returncode == 2

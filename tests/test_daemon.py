@@ -1,0 +1,130 @@
+"""The main job as an operator runs it: started, asked, reloaded, stopped."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.command import HEAD, aggregator, configure, environment, feed, rss
+from tests.site import Site, serving
+
+DEFECTOR = ("https://news.example/1", "North Korean defector elected to Seoul council", "")
+SWIMMER = ("https://news.example/2", "Swimmer from North Korea reaches Gyodong island, asks to stay in the South", "")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+def eventually(what: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds; fail when it does not within a time no working daemon needs."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.05)
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "aggregator", "run"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stderr=log, text=True, env=environment())
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        return 0, ""
+
+
+def test_the_daemon_polls_publishes_and_serves_until_it_is_told_to_stop(tmp_path: Path, site: Site) -> None:
+    """The page is up at once, the stories follow; SIGTERM ends it with status 0."""
+    address = f"127.0.0.1:{free_port()}"
+    configure(tmp_path, {"News": site.put("/feed", rss([DEFECTOR]))}, HEAD + f'[server]\nlisten = "{address}"\n')
+    with daemon(tmp_path) as process:
+        eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+        assert get(f"http://{address}/feed.json")[0] == 200
+        assert get(f"http://{address}/health")[0] == 200
+        assert 'aggregator_sources{state="ok"} 1' in get(f"http://{address}/metrics")[1]
+        assert "News" in get(f"http://{address}/status")[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_changed_configuration_counts_from_sighup_on(tmp_path: Path, site: Site) -> None:
+    """A source that was added is polled; one that is wrong is told and changes nothing."""
+    address = f"127.0.0.1:{free_port()}"
+    head = HEAD + f'[server]\nlisten = "{address}"\n'
+    first, second = site.put("/1", rss([DEFECTOR])), site.put("/2", rss([SWIMMER]))
+    configure(tmp_path, {"First": first}, head)
+    with daemon(tmp_path) as process:
+        eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+        (tmp_path / "config.toml").write_text("[fed]\n")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "not reloaded" in (tmp_path / "log").read_text())
+        assert DEFECTOR[1] in get(f"http://{address}/")[1]
+        configure(tmp_path, {"First": first, "Second": second}, head)
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: SWIMMER[1] in get(f"http://{address}/")[1])
+    assert "did you mean feed?" in (tmp_path / "log").read_text()
+
+
+def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
+    """What was asked before the stop is stored; what was not is asked by the next run, and nothing is asked twice."""
+    addresses = {f"S{n}": site.put(f"/{n}", rss([(f"https://news.example/{n}", DEFECTOR[1], "")])) for n in range(40)}
+    slow = HEAD.replace("host_gap_seconds = 0", "host_gap_seconds = 0.05").replace("per_host = 16", "per_host = 1")
+    configure(tmp_path, addresses, slow + '[server]\nlisten = ""\n')
+    with daemon(tmp_path) as process:
+        eventually(lambda: len(site.requests) >= 5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    asked = {request.path for request in site.requests}
+    assert len(asked) < 40
+    done = aggregator(tmp_path, "run", "--once")
+    assert done.returncode == 0, done.stderr
+    paths = [request.path for request in site.requests]
+    assert sorted(paths) == sorted(set(paths))
+    assert len(paths) == 40
+    assert sum(len(story["_story"]["members"]) for story in feed(tmp_path)) == 40  # type: ignore[index]
+
+
+def test_without_a_network_the_seed_stories_are_published(tmp_path: Path) -> None:
+    """Each source's failure is told in words, and the run has still done its work."""
+    head = HEAD.replace("publish_seed = false", "publish_seed = true") + '[server]\nlisten = ""\n'
+    configure(
+        tmp_path, {"Nobody": f"http://127.0.0.1:{free_port()}/feed", "Nowhere": "http://nowhere.invalid/feed"}, head
+    )
+    done = aggregator(tmp_path, "run", "--once")
+    assert done.returncode == 0
+    assert "could not find the address of nowhere.invalid" in done.stdout
+    assert "refused" in done.stdout
+    assert len(feed(tmp_path)) == 4
