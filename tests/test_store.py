@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aggregator.database import APPLICATION
-from aggregator.errors import NotFoundError, StoreError
+from aggregator.errors import ConfigError, NotFoundError, StoreError
 from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
@@ -1026,7 +1026,7 @@ class TestRefusal:
         closed = tmp_path / "closed"
         closed.mkdir()
         script = (
-            "import os, sys\nfrom aggregator.errors import ConfigError, StoreError\nfrom aggregator.store import SqlStore\n"
+            "import os, sys\nfrom aggregator.errors import StoreError\nfrom aggregator.store import SqlStore\n"
             "os.getuid() or os.setuid(65534)\n"  # permissions do not bind the superuser
             "try: SqlStore(sys.argv[1])\nexcept StoreError as error: print(error)"
         )
