@@ -13,7 +13,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -56,6 +56,7 @@ class Places:
     across: float = 0.8  # part in the title, part in the summary, the categories or the source's scope
     categories: float = 0.5
     body: float = 0.3
+    passing: float = 1.6  # log-odds that later sentences, categories and body can add together: the most for a mention
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,8 @@ class _Place:
     field: str  # as in Reason
     strength: float
     found: Mapping[str, list[Match]]
-    joint: bool = False  # made of several texts: distances mean nothing
+    passing: bool = False  # says what an item mentions, not what it is about
+    head: Mapping[str, list[Match]] | None = None  # of a place made of several texts: what the first of them holds
 
 
 class Judge:
@@ -264,7 +266,8 @@ class Judge:
         """
         expected = self._pack.scopes.get(scope, Scope())
         places = self._places(item, expected, boilerplate) if self._may_belong(item, expected) else []
-        reasons = [reason for rule in self._pack.rules if (reason := _apply(rule, places)) is not None]
+        found = [reason for rule in self._pack.rules if (reason := _apply(rule, places)) is not None]
+        reasons = _tempered(found, self._pack.places.passing)
         if expected.prior:
             reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
         reasons.sort(key=lambda reason: -abs(reason.weight))
@@ -298,16 +301,17 @@ class Judge:
         implied = {concept: [Match(concept, "", 0, 0)] for concept in scope.implies}
         places = [_Place("title", 1.0, title[0])] if title else []
         places += [
-            _Place("summary", weights.lead if n == 0 else weights.summary, found) for n, found in enumerate(summary)
+            _Place("summary", weights.summary if n else weights.lead, found, n > 0) for n, found in enumerate(summary)
         ]
-        if title and title[0]:
-            places.append(_Place("title", weights.across, _union(*title, *summary[:3], *categories, implied), True))
-        if summary and summary[0]:
+        if title:
             places.append(
-                _Place("summary", weights.across * weights.lead, _union(summary[0], *categories, implied), True)
+                _Place("title", weights.across, _union(*title, *summary[:1], *categories, implied), head=title[0])
             )
-        places += [_Place("categories", weights.categories, found) for found in categories]
-        places += [_Place("body", weights.body, found) for found in body]
+        if summary:
+            strength = weights.across * weights.lead
+            places.append(_Place("summary", strength, _union(summary[0], *categories, implied), head=summary[0]))
+        places += [_Place("categories", weights.categories, found, True) for found in categories]
+        places += [_Place("body", weights.body, found, True) for found in body]
         return sorted((place for place in places if place.found), key=lambda place: -place.strength)
 
     def _look(self, texts: Iterable[str], boilerplate: frozenset[int]) -> list[dict[str, list[Match]]]:
@@ -332,16 +336,16 @@ def _union(*places: Mapping[str, list[Match]]) -> dict[str, list[Match]]:
     return found
 
 
-def _apply(rule: Rule, places: list[_Place]) -> Reason | None:
-    """The strongest place where the rule holds."""
-    title = next((place.found for place in places if place.field == "title" and not place.joint), {})
+def _apply(rule: Rule, places: list[_Place]) -> tuple[Reason, bool] | None:
+    """The strongest place where the rule holds, and whether that is but a mention."""
+    title = next((place.found for place in places if place.field == "title" and place.head is None), {})
     for place in places:
         if any(concept in place.found or concept in title for concept in rule.none):
             continue
         matches = _meet(rule, place)
         if matches is not None:
             text = " … ".join(dict.fromkeys(match.text for match in matches if match.text))
-            return Reason(place.field, rule.name, text, round(rule.weight * place.strength, 3))
+            return Reason(place.field, rule.name, text, round(rule.weight * place.strength, 3)), place.passing
     return None
 
 
@@ -353,12 +357,27 @@ def _meet(rule: Rule, place: _Place) -> tuple[Match, ...] | None:
         if not matches:
             return None
         found.append(matches[:8])
+    if place.head is not None and (rule.near is not None or not _begins(rule, place.head)):
+        return None
     if rule.near is None:
         return _ordered(matches[0] for matches in found)
-    if place.joint:
-        return None
     closest = min(itertools.product(*found), key=_extent)
     return _ordered(closest) if _extent(closest) <= rule.near else None
+
+
+def _begins(rule: Rule, head: Mapping[str, list[Match]]) -> bool:
+    """Whether the first of several texts holds part of the rule."""
+    return any(concept in head for choice in rule.all for concept in choice)
+
+
+def _tempered(found: list[tuple[Reason, bool]], most: float) -> list[Reason]:
+    """The reasons, with those from mere mentions scaled down so that in favour they add no more than `most`."""
+    mentions = sum(reason.weight for reason, passing in found if passing and reason.weight > 0)
+    scale = min(1.0, most / mentions) if mentions > 0 else 1.0
+    return [
+        replace(reason, weight=round(reason.weight * scale, 3)) if passing and reason.weight > 0 else reason
+        for reason, passing in found
+    ]
 
 
 def _ordered(matches: Iterable[Match]) -> tuple[Match, ...]:

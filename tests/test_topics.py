@@ -110,6 +110,23 @@ def test_title_and_summary_together_can_make_a_rule_hold() -> None:
     assert small("The nest", categories=("Herons",)).reasons[0].concept == "birds that nest"
 
 
+def test_mentions_in_passing_never_keep_an_item_alone() -> None:
+    """Later sentences and the body add at most what [places] allows them, however often they say it."""
+    verdict = small("News", "Rain. Herons nest. A gull nests.", body="Herons nest. " * 20)
+    assert verdict.decision is Decision.DROPPED
+    assert sum(reason.weight for reason in verdict.reasons) == pytest.approx(1.6, abs=0.01)
+
+
+def test_a_rule_may_ask_that_its_concepts_stand_near_each_other() -> None:
+    """Within so many characters, from the first beginning to the last end, in one text."""
+    near = Judge(parse_pack(SMALL.replace("weight = 4.0", "weight = 4.0\nnear = 20"), "birds.toml"), 0.5)
+    rules = [
+        {reason.concept for reason in near.judge(item(*texts), "general", frozenset()).reasons}
+        for texts in (("Herons nest here",), ("Herons, seen by many people, nest",), ("Herons", "They nest."))
+    ]
+    assert rules == [{"birds that nest", "bird"}, {"bird"}, {"bird"}]
+
+
 def test_a_source_of_the_subject_need_not_name_it() -> None:
     """A scope implies concepts and adds its prior, as a reason; a scope that is not known expects nothing."""
     verdict = small("The nest", scope="birds")
