@@ -160,7 +160,7 @@ def _tell(settling: Settling, story: StoredStory) -> bool:
     leader = lead(repeats, rules.priority, rules.language)
     new_text = leader.key != story.lead or leader.key in settling.edited
     told = story.told
-    if told is None and any(is_fresh(member, rules.max_age, now) for member in repeats):
+    if told is None and any(_is_news(member, rules.max_age, now) for member in repeats):
         told = now
     settling.work.tell(story.id, told, leader.key, _updated(story, leader, now) if new_text else story.updated)
     return told is not None and story.told is None
@@ -172,9 +172,10 @@ def _updated(story: StoredStory, leader: StoredItem, now: datetime) -> datetime:
     return own if story.lead is None or own > story.updated else now
 
 
-def is_fresh(stored: StoredItem, max_age: timedelta | None, now: datetime) -> bool:
-    """Whether an item is young enough to be published as news."""
-    return max_age is None or now - (stored.item.published or stored.first_seen) <= max_age
+def _is_news(stored: StoredItem, max_age: timedelta | None, now: datetime) -> bool:
+    """Whether an item is young enough to be published; what the curator kept is, at any age."""
+    dated = stored.item.published or stored.first_seen
+    return stored.ruling == "keep" or max_age is None or now - dated <= max_age
 
 
 def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, str], now: datetime) -> int:

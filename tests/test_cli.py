@@ -129,6 +129,17 @@ def test_the_curators_word_stands_above_the_rules(folder: Path, site: Site) -> N
     assert "by the curator" in aggregator(folder, "explain", ON_SUBJECT[0]).stdout
 
 
+def test_an_old_item_is_recorded_and_published_only_when_the_curator_keeps_it(tmp_path: Path, site: Site) -> None:
+    """max_age_days is a rule, and the curator's word stands above every rule."""
+    head = NOT_SERVED.replace("max_age_days = 0", "max_age_days = 30")
+    configure(tmp_path, {"News": site.put("/feed", rss([ON_SUBJECT]))}, head)
+    aggregator(tmp_path, "run", "--once")
+    assert feed(tmp_path) == []
+    assert "not published: too old" in aggregator(tmp_path, "explain", ON_SUBJECT[0]).stdout
+    assert aggregator(tmp_path, "keep", ON_SUBJECT[0]).returncode == 0
+    assert [story["title"] for story in feed(tmp_path)] == [ON_SUBJECT[1]]
+
+
 def test_stories_are_merged_and_split_by_hand(folder: Path, site: Site) -> None:
     """The id of the story told first stays; what was split never joins again."""
     other = ("https://news.example/9", "Swimmer from North Korea reaches Gyodong island", "He wants to stay.")
