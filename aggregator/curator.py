@@ -50,6 +50,8 @@ def _rule(store: Store, rules: Rules, what: str, ruling: str, now: datetime) -> 
         settling.work.rule(stored.key, ruling)
         keys = rules.folder.keys(stored.item) if ruling == "keep" else frozenset()
         revise(settling, stored, Judged(stored.item, stored.verdict), keys)
+        if stored.story is not None:
+            settling.touched.add(stored.story)  # it may have stood in a story that was too old to be published
 
     _settle(store, rules, now, carry_out)
     return store.item(stored.key) or stored
