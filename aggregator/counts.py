@@ -27,10 +27,13 @@ _SCALES = {
     "ribu": 1e3, "juta": 1e6, "miliar": 1e9, "nghìn": 1e3, "ngàn": 1e3, "triệu": 1e6, "tỷ": 1e9, "ล้าน": 1e6, "พัน": 1e3, "หมื่น": 1e4,
     "сая": 1e6, "мянга": 1e3, "miljoen": 1e6, "duizend": 1e3, "тисяч": 1e3, "мільйонів": 1e6, "milyon": 1e6, "bin": 1e3,
 }  # fmt: skip
-_SCALE = "|".join(sorted(map(re.escape, _SCALES), key=len, reverse=True))
+_SCALE = "|".join(  # a word must end there; a Han or Hangul numeral need not
+    re.escape(scale) + ("" if scale[0] > "\u3000" else r"(?![^\W\d_])")
+    for scale in sorted(_SCALES, key=len, reverse=True)
+)
 _NUMBER = re.compile(
     rf"(?<![\w.,])(?P<us>US|A|C|HK)?[$€£¥₩]?(?P<digits>\d{{1,3}}(?:[.,\u00a0 ]\d{{3}})+(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
-    rf"(?:[ \u00a0-]?(?P<scale>{_SCALE})(?![^\W\d_]))?\s?(?P<share>%|％|percent|per cent|퍼센트|パーセント|por ciento|por cento|per cento|prozent|процент|pour cent|procent|persen|في المئة|بالمئة|phần trăm)?",
+    rf"(?:[ \u00a0-]?(?P<scale>{_SCALE}))?\s?(?P<share>%|％|percent|per cent|퍼센트|パーセント|por ciento|por cento|per cento|prozent|процент|pour cent|procent|persen|في المئة|بالمئة|phần trăm)?",
     re.IGNORECASE,
 )
 _HAN_NUMERAL = re.compile("[一二三四五六七八九十百千两]+(?=[名人个位岁歳年月天日次发次周時时家口艘米具件])")
@@ -39,7 +42,20 @@ _CJK_DAY = re.compile(
     r"(?:(?P<month>\d{1,2})\s?[月월]\s?)?(?P<day>\d{1,2})\s?[日일](?![0-9가-힣]*(?:간|동안|째)|間|间)"
 )
 _MONTHS = tuple(
-    ["jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*", "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*", "mar.*|mär.*|мар.*|مارس|มีนา.*", "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*", "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*", "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*", "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*", "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*", "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*", "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*", "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*", "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*"]
+    [
+        "jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*",
+        "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*",
+        "mar.*|mär.*|мар.*|مارس|มีนา.*",
+        "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*",
+        "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*",
+        "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*",
+        "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*",
+        "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*",
+        "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*",
+        "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*",
+        "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*",
+        "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*",
+    ]
 )
 _MONTH_NUMBERS = tuple((re.compile(pattern), month) for month, pattern in enumerate(_MONTHS, 1))
 _DAY_MONTH = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|º|er)?\.?\s?(?:de |di |of )?([^\W\d_]{3,12})\b")

@@ -29,6 +29,7 @@ class Facts:
     concepts: Mapping[str, str]  # names from the lexicon
     in_title: frozenset[str]  # of the concepts, those that the title tells
     names: Mapping[str, str]  # skeletons of persons' names
+    title_names: frozenset[str]  # of the names, those that the title tells
     terms: Mapping[str, str]  # names from the topic pack
     numbers: Mapping[str, str]
     days: frozenset[str]
@@ -119,6 +120,7 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
         concepts=concepts,
         in_title=frozenset(in_title),
         names=names(whole, plain),
+        title_names=frozenset(names(title, comparable(title))),
         terms={match.name: match.text for match in terms.find(whole)} if terms else {},
         numbers=numbers.numbers,
         days=numbers.days,

@@ -99,6 +99,9 @@ def _marks(one: Facts, other: Facts) -> dict[str, float]:
     shared_names = one.names.keys() & other.names.keys()
     values["names"] = min(len(shared_names), 3)
     values["names.apart"] = float(bool(one.names and other.names and not shared_names))
+    values["title_names"] = min(len(one.title_names & other.names.keys() | other.title_names & one.names.keys()), 2)
+    heroes = one.title_names and other.title_names and not shared_names
+    values["title_names.apart"] = float(bool(heroes))
     shared_terms = one.terms.keys() & other.terms.keys()
     values["terms"] = min(len(shared_terms), 4) / 2
     values["numbers"] = min(sum(map(telling, one.numbers.keys() & other.numbers.keys())), 6.0) / 2

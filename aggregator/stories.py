@@ -36,7 +36,9 @@ from aggregator.words import Matcher
 _NAMESPACE = uuid.UUID("6f0f5a3e-54a5-4c6b-9a55-2b7f3f0c9d11")  # for this program's story ids alone
 _SEED_SOURCE = ""  # a seed's own text comes from no source
 _SKETCH = 12  # smallest hashes of a text's trigrams: were measured to find every near copy
-_RARE_CONCEPTS = 6  # of a text, whose pairs are keys: 15 pairs; with 4 a tenth of the cross-language pairs was lost
+_PAIRED, _ALONE = 5, 8  # of a text's concepts, the rarest whose pairs, and each of which alone, are keys: finds all
+# cross-language pairs but one in a hundred; pairs of six alone find three quarters, the eight alone fail where a store is
+# so full that it gives only the newest of what shares a key.
 _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figures for copies
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
@@ -88,8 +90,9 @@ class Folder:
         keys.update(f"name:{name}" for name in facts.names)
         prefix = "" if self._across else f"{facts.language}:"
         rarity = weights().rarity
-        rarest = sorted(facts.concepts, key=lambda concept: (-rarity.get(concept, 9.0), concept))[:_RARE_CONCEPTS]
-        keys.update(f"pair:{prefix}{'+'.join(sorted(pair))}" for pair in combinations(rarest, 2))
+        rarest = sorted(facts.concepts, key=lambda concept: (-rarity.get(concept, 9.0), concept))
+        keys.update(f"pair:{prefix}{'+'.join(sorted(pair))}" for pair in combinations(rarest[:_PAIRED], 2))
+        keys.update(f"tells:{prefix}{concept}" for concept in rarest[:_ALONE])
         return frozenset(keys)
 
     def place(self, item: Item, candidates: Sequence[StoredStory], now: datetime) -> Placement:
