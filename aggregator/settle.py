@@ -102,10 +102,11 @@ def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozens
     """Give a known item a new text or verdict: its story follows, unless the curator has spoken."""
     if stored.seed:
         return
-    settling.work.edit(stored.key, judged, keys)
     kept = stored.ruling == "keep" or (stored.ruling is None and _is_kept(judged))
+    keys = (keys or settling.rules.folder.keys(judged.item)) if kept else frozenset()
+    settling.work.edit(stored.key, judged, keys)
     if kept and stored.story is None:
-        place(settling, stored.key, judged.item, keys or settling.rules.folder.keys(judged.item))
+        place(settling, stored.key, judged.item, keys)
     elif kept and stored.story is not None and _reads_differently(stored.item, judged.item):
         settling.edited.add(stored.key)
         settling.touched.add(stored.story)
