@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 HEAD = """\
@@ -59,7 +60,7 @@ def rss(entries: list[tuple[str, str, str]], encoding: str = "utf-8") -> bytes:
     return f'<?xml version="1.0" encoding="{encoding}"?><rss version="2.0">{channel}</rss>'.encode(encoding)
 
 
-def feed(folder: Path) -> list[dict[str, object]]:
+def feed(folder: Path) -> list[dict[str, Any]]:
     """The published stories, as feed.json has them."""
-    items: list[dict[str, object]] = json.loads((folder / "public" / "feed.json").read_text(encoding="utf-8"))["items"]
+    items: list[dict[str, Any]] = json.loads((folder / "public" / "feed.json").read_text(encoding="utf-8"))["items"]
     return items

@@ -114,7 +114,7 @@ def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
     paths = [request.path for request in site.requests]
     assert sorted(paths) == sorted(set(paths))
     assert len(paths) == 40
-    assert sum(len(story["_story"]["members"]) for story in feed(tmp_path)) == 40  # type: ignore[index]
+    assert sum(len(story["_story"]["members"]) for story in feed(tmp_path)) == 40
 
 
 def test_without_a_network_the_seed_stories_are_published(tmp_path: Path) -> None:
