@@ -147,7 +147,7 @@ def _member(member: Member) -> Member:
         member,
         url=printable(member.url or "") or None,
         title=clean(member.title),
-        source=clean(member.source) or (urlsplit(publishable(member.source_url) or "").hostname or "Unknown"),
+        source=clean(member.source) or _outlet(member),
         source_url=publishable(member.source_url) or "",
         site=publishable(member.site),
         language=_language(member.language),
@@ -157,6 +157,12 @@ def _member(member: Member) -> Member:
         categories=_distinct(member.categories),
         enclosures=tuple(_enclosures(member.enclosures)),
     )
+
+
+def _outlet(member: Member) -> str:
+    """The outlet of a telling that names none, such as a seed's own text: the host of its feed, else of its page."""
+    hosts = (urlsplit(publishable(url) or "").hostname for url in (member.source_url, member.url))
+    return next((host.removeprefix("www.") for host in hosts if host), "Unknown")
 
 
 def _language(tag: str | None) -> str | None:

@@ -37,7 +37,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "rss.xml": rss(edition, entries),
         "atom.xml": atom(edition, entries),
         "feed.json": json_feed(edition, entries),
-        "sources.opml": to_opml(edition.sources, edition.title),
+        "sources.opml": to_opml(edition.sources, edition.title, edition.updated),
         "favicon.svg": page.favicon(),
         "index.html": page.html(edition, entries),
     }

@@ -201,6 +201,15 @@ def test_a_seed_known_by_its_repeats_names_them() -> None:
     assert [m["lead"] for m in json.loads(files["feed.json"])["items"][0]["_story"]["members"]] == [False, False]
 
 
+def test_a_telling_without_an_outlet_is_named_by_its_host() -> None:
+    """A seed's own text comes from no source: where it has a link, the link's host stands for the outlet."""
+    told = member(1, source="", source_url="", url="https://www.outlet.example/a")
+    (read,) = json.loads(render(edition(story(1, told)))["feed.json"])["items"]
+    assert [one["source"] for one in read["_story"]["members"]] == ["outlet.example"]
+    assert "Reported by" in read["content_html"]
+    assert "Unknown" not in read["content_html"]
+
+
 def test_feeds_say_where_they_are_and_who_they_are() -> None:
     """The feeds' own elements: self link first, the hub, the page, language, author, and the edition's own date."""
     files = render(REALISTIC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,20 @@ def test_entities_are_never_expanded(tmp_path: Path) -> None:
 def test_opml_keeps_address_name_and_language(listed: list[Source]) -> None:
     """What is exported is what is imported, whatever stands in names and addresses."""
     assert from_opml(to_opml(listed)) == tuple(Source(s.url, s.name, s.language) for s in listed)
+
+
+def test_a_list_of_nothing_is_still_opml() -> None:
+    """OPML wants at least one outline; the one of an empty list says so, and is no feed."""
+    body = etree.fromstring(to_opml([])).find("body")
+    assert [outline.attrib for outline in body] == [{"text": "No sources yet"}]
+    with pytest.raises(ConfigError, match="lists no feed"):
+        from_opml(to_opml([]))
+
+
+def test_opml_says_when_it_changed() -> None:
+    """A list that is given its date carries it, in the form that OPML asks for."""
+    document = etree.fromstring(to_opml([], modified=datetime(2026, 3, 1, 12, tzinfo=UTC)))
+    assert document.findtext("head/dateModified") == "Sun, 01 Mar 2026 12:00:00 GMT"
 
 
 def test_opml_tells_no_secrets_and_no_time() -> None:
