@@ -17,45 +17,47 @@ class Counts:
     days: frozenset[str]  # days of the month told with or without the month: "31" or "7-31"
 
 
-_SCALES = {
-    "만": 1e4, "万": 1e4, "萬": 1e4, "억": 1e8, "億": 1e8, "亿": 1e8, "천": 1e3, "千": 1e3, "백만": 1e6, "百万": 1e6, "조": 1e12,
-    "thousand": 1e3, "million": 1e6, "billion": 1e9, "m": 1e6, "bn": 1e9, "mil": 1e3, "millones": 1e6, "millón": 1e6,
-    "mille": 1e3, "millions": 1e6, "milliards": 1e9, "milliard": 1e9, "tausend": 1e3, "millionen": 1e6, "mio": 1e6, "milliarden": 1e9,
-    "тыс": 1e3, "тысяч": 1e3, "тысячи": 1e3, "млн": 1e6, "миллион": 1e6, "миллиона": 1e6, "миллионов": 1e6, "млрд": 1e9, "миллиардов": 1e9,
-    "milhões": 1e6, "milhão": 1e6, "bilhões": 1e9, "mila": 1e3, "milioni": 1e6, "miliardi": 1e9, "tysięcy": 1e3, "tys": 1e3,
-    "milionów": 1e6, "miliony": 1e6, "mln": 1e6, "mld": 1e9, "miliardów": 1e9, "ألف": 1e3, "مليون": 1e6, "ملايين": 1e6, "مليار": 1e9,
-    "ribu": 1e3, "juta": 1e6, "miliar": 1e9, "nghìn": 1e3, "ngàn": 1e3, "triệu": 1e6, "tỷ": 1e9, "ล้าน": 1e6, "พัน": 1e3, "หมื่น": 1e4,
-    "сая": 1e6, "мянга": 1e3, "miljoen": 1e6, "duizend": 1e3, "тисяч": 1e3, "мільйонів": 1e6, "milyon": 1e6, "bin": 1e3,
-}  # fmt: skip
-_SCALE = "|".join(  # a word must end there; a Han or Hangul numeral need not
-    re.escape(scale) + ("" if scale[0] > "\u3000" else r"(?![^\W\d_])")
-    for scale in sorted(_SCALES, key=len, reverse=True)
-)
-_NUMBER = re.compile(
-    rf"(?<![\w.,])(?P<us>US|A|C|HK)?[$€£¥₩]?(?P<digits>\d{{1,3}}(?:[.,\u00a0 ]\d{{3}})+(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
-    rf"(?:[ \u00a0-]?(?P<scale>{_SCALE}))?\s?(?P<share>%|％|percent|per cent|퍼센트|パーセント|por ciento|por cento|per cento|prozent|процент|pour cent|procent|persen|في المئة|بالمئة|phần trăm)?",
-    re.IGNORECASE,
+_GROUPED = r"\d{1,3}(?:[.,\u00a0 ]\d{3})+"
+_SHARE = "|".join(
+    one.replace("_", " ")
+    for one in [
+        "%",
+        "％",
+        "percent",
+        "per_cent",
+        "퍼센트",
+        "パーセント",
+        "por_ciento",
+        "por_cento",
+        "per_cento",
+        "prozent",
+        "процент",
+        "pour_cent",
+        "procent",
+        "persen",
+        "في_المئة",
+        "بالمئة",
+        "phần_trăm",
+    ]
 )
 _HAN_NUMERAL = re.compile("[一二三四五六七八九十百千两]+(?=[名人个位岁歳年月天日次发次周時时家口艘米具件])")
 _HAN_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 _CJK_DAY = re.compile(
     r"(?:(?P<month>\d{1,2})\s?[月월]\s?)?(?P<day>\d{1,2})\s?[日일](?![0-9가-힣]*(?:간|동안|째)|間|间)"
 )
-_MONTHS = tuple(
-    [
-        "jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*",
-        "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*",
-        "mar.*|mär.*|мар.*|مارس|มีนา.*",
-        "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*",
-        "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*",
-        "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*",
-        "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*",
-        "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*",
-        "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*",
-        "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*",
-        "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*",
-        "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*",
-    ]
+_MONTHS = (
+    "jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*",
+    "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*",
+    "mar.*|mär.*|мар.*|مارس|มีนา.*",
+    "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*",
+    "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*",
+    "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*",
+    "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*",
+    "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*",
+    "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*",
+    "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*",
+    "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*",
+    "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*",
 )
 _MONTH_NUMBERS = tuple((re.compile(pattern), month) for month, pattern in enumerate(_MONTHS, 1))
 _DAY_MONTH = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|º|er)?\.?\s?(?:de |di |of )?([^\W\d_]{3,12})\b")
@@ -64,12 +66,26 @@ _MONTH_DAY = re.compile(r"\b([^\W\d_]{3,12})\.?\s(\d{1,2})(?:st|nd|rd|th)?(?![\d
 
 @cache
 def _words() -> dict[str, dict[str, str]]:
-    """Language → number word → its digits."""
+    """Language → number word → its digits; under "scales": a word that multiplies → what it multiplies by."""
     table = tomllib.loads(files("aggregator").joinpath("lexicon", "numbers.toml").read_text("utf-8"))
     return {
         language: {word: digits for digits, words in entries.items() for word in words.split(", ")}
         for language, entries in table.items()
     }
+
+
+@cache
+def _number() -> re.Pattern[str]:
+    """A number in digits with what multiplies it; a Latin word must end there, a Han or Hangul numeral need not."""
+    scale = "|".join(
+        re.escape(word) + ("" if word[0] > "\u3000" else r"(?![^\W\d_])")
+        for word in sorted(_words()["scales"], key=len, reverse=True)
+    )
+    return re.compile(
+        rf"(?<![\w.,])(?:US|A|C|HK)?[$€£¥₩]?(?P<digits>{_GROUPED}(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
+        rf"(?:[ \u00a0-]?(?P<scale>{scale}))?\s?(?P<share>{_SHARE})?",
+        re.IGNORECASE,
+    )
 
 
 @cache
@@ -79,9 +95,8 @@ def _word_pattern(language: str) -> re.Pattern[str] | None:
         return None
     alternatives = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     if language == "ko":  # native numerals, before a counter
-        return re.compile(
-            rf"(?<![가-힣])({alternatives})(?= ?(?:명|살|번|달|가족|사람|배|차례|가구|곳|시간|개|척|아이|자녀|남매|형제|자매|딸|아들|모녀))"
-        )
+        counters = "명|살|번|달|가족|사람|배|차례|가구|곳|시간|개|척|아이|자녀|남매|형제|자매|딸|아들|모녀"
+        return re.compile(rf"(?<![가-힣])({alternatives})(?= ?(?:{counters}))")
     if language == "th":
         return re.compile(rf"({alternatives})(?= ?(?:คน|ปี|ชั่วโมง|วัน|เดือน|ราย|นาย))")
     return re.compile(rf"(?<![\w-])({alternatives})(?![\w])", re.IGNORECASE)
@@ -91,7 +106,7 @@ def counts(text: str, language: str | None) -> Counts:
     """All numbers above one and all days of a text as it came; `language` (main subtag) decides on number words."""
     days, rest = _days(text)
     numbers: dict[str, str] = {}
-    for match in _NUMBER.finditer(rest):
+    for match in _number().finditer(rest):
         if value := _value(match):
             numbers.setdefault(value, match[0].strip())
     for match in _HAN_NUMERAL.finditer(rest):
@@ -105,11 +120,11 @@ def counts(text: str, language: str | None) -> Counts:
 
 def _value(match: re.Match[str]) -> str:
     digits = match["digits"]
-    if re.fullmatch(r"\d{1,3}(?:[.,\u00a0 ]\d{3})+", digits):
+    if re.fullmatch(_GROUPED, digits):
         digits = re.sub(r"\D", "", digits)
     number = float(digits.replace(",", "."))
     if match["scale"]:
-        number *= _SCALES[match["scale"].lower()]
+        number *= float(_words()["scales"][match["scale"].lower()])
     plain = str(int(number)) if number == int(number) else f"{number:.2f}"
     return plain + ("%" if match["share"] else "") if number < 1e15 else ""
 

@@ -77,7 +77,8 @@ def _languages() -> frozenset[str]:
 
 
 _BOILERPLATE = re.compile(
-    r"founded in \d{4}|independent (?:global )?news|subscri|paywall|donat(?:e|ion)s? keep|chip(?:ping)? in|read more|sign up"
+    r"founded in \d{4}|independent (?:global )?news|subscri|paywall|donat(?:e|ion)s? keep|chip(?:ping)? in|read more"
+    r"|sign up"
     r"|next article|newsletter|all rights reserved|copyright|©|무단|재배포|저작권|구독|転載|購読|无断|版权|订阅"
     r"|with inputs from agencies|unlimited access|click here|follow us|support our|our report(?:ing|ers)",
     re.IGNORECASE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -61,8 +61,8 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, 
 
 
 def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str, float]:
-    def mass(concepts: object) -> float:
-        return sum(rarity.get(concept, _UNSEEN) for concept in concepts)  # type: ignore[attr-defined]
+    def mass(concepts: Iterable[str]) -> float:
+        return sum(rarity.get(concept, _UNSEEN) for concept in concepts)
 
     a, b = one.concepts.keys(), other.concepts.keys()
     shared = a & b
@@ -95,7 +95,7 @@ def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str
 
 def _marks(one: Facts, other: Facts) -> dict[str, float]:
     """Names, numbers, days: what marks one event out among its like."""
-    values = {}
+    values: dict[str, float] = {}
     shared_names = one.names.keys() & other.names.keys()
     values["names"] = min(len(shared_names), 3)
     values["names.apart"] = float(bool(one.names and other.names and not shared_names))
@@ -158,7 +158,7 @@ _COMMON_WORDS = frozenset(
         "usa",
     ]
 )
-# One affair has stages that are stories of their own; one way of coming is not another; and some acts turn a story round.
+# The stages of one affair are stories of their own; one way of coming is not another; some acts turn a story round.
 _STAGES = {
     "caught": {"arrest", "caught"},
     "charged": {"prosecutor", "stand_trial"},

@@ -36,9 +36,10 @@ from aggregator.words import Matcher
 _NAMESPACE = uuid.UUID("6f0f5a3e-54a5-4c6b-9a55-2b7f3f0c9d11")  # for this program's story ids alone
 _SEED_SOURCE = ""  # a seed's own text comes from no source
 _SKETCH = 12  # smallest hashes of a text's trigrams: were measured to find every near copy
-_PAIRED, _ALONE = 5, 8  # of a text's concepts, the rarest whose pairs, and each of which alone, are keys: finds all
-# cross-language pairs but one in a hundred; pairs of six alone find three quarters, the eight alone fail where a store is
-# so full that it gives only the newest of what shares a key.
+# Of a text's concepts, the rarest five by pairs and the rarest eight each alone are keys: that finds all cross-language
+# pairs but one in a hundred. Pairs of six find three quarters; single ones fail where a store is so full that it gives
+# only the newest of what shares a key.
+_PAIRED, _ALONE = 5, 8
 _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figures for copies
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
@@ -187,7 +188,7 @@ def days_apart(one: Item, other: Item, any_age: bool) -> float | None:
 
 
 def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: str) -> StoredItem:
-    """Who stands for a story: the preferred source, then the feed's language, then one with a summary, then the first."""
+    """Who stands for a story: the preferred source's, then in the feed's language, with a summary, the first."""
     wanted = language.split("-")[0].lower()
 
     def rank(member: StoredItem) -> tuple[int, bool, bool, datetime, int]:

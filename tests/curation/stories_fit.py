@@ -14,7 +14,7 @@ import math
 import random
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -71,21 +71,24 @@ def told_before(items: Sequence[Labelled]) -> list[Labelled]:
     return [Labelled(seed_item(seed), event[seed.id]) for seed in load_seeds(ROOT / "feeds" / "seed.toml")]
 
 
+def when(one: Labelled) -> datetime:
+    return one.item.published or START
+
+
 def busy(items: Sequence[Labelled], seed: int, days: int) -> list[Labelled]:
     """The items with each event, whole, moved to a random moment of a period of so many days."""
     draw = random.Random(seed)
     first: dict[str, datetime] = {}
     for one in items:
-        if not one.item.source:
-            continue
-        first[one.event] = min(one.item.published, first.get(one.event, one.item.published))
+        if one.item.source:
+            first[one.event] = min(when(one), first.get(one.event, when(one)))
     start = {event: START + timedelta(seconds=draw.randrange(days * 86400)) for event in sorted(first)}
     moved = []
     for one in items:
         if not one.item.source:
             moved.append(one)  # what was told before stays where it was
             continue
-        late = min(one.item.published - first[one.event], timedelta(days=6))
+        late = min(when(one) - first[one.event], timedelta(days=6))
         moved.append(replace(one, item=replace(one.item, published=start[one.event] + late)))
     return moved
 
@@ -198,7 +201,8 @@ def score(items: Sequence[Labelled], got: Mapping[str, str]) -> Score:
     """B-cubed precision and recall, and pairs."""
     told = {one.event: got[one.item.id] for one in items if not one.item.source}
     items = [one for one in items if one.item.source]
-    by_event, by_story = defaultdict(set), defaultdict(set)
+    by_event: dict[str, set[str]] = defaultdict(set)
+    by_story: dict[str, set[str]] = defaultdict(set)
     for one in items:
         by_event[one.event].add(one.item.id)
         by_story[got[one.item.id]].add(one.item.id)
@@ -210,7 +214,7 @@ def score(items: Sequence[Labelled], got: Mapping[str, str]) -> Score:
         together, same = got[a.item.id] == got[b.item.id], a.event == b.event
         merged += together
         wrong += together and not same
-        if same and a.item.language[:2] != b.item.language[:2]:
+        if same and str(a.item.language)[:2] != str(b.item.language)[:2]:
             across += 1
             found += together
     repeats = [one for one in items if one.event in told]
@@ -228,25 +232,28 @@ def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labe
     ]
 
 
-def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Mapping[str, float]):
+def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Mapping[str, float]) -> list[Pairs]:
     """Training rows: the pairs of the main and of the extra items, in a few datings."""
     folder = Folder()
-    sets = [Pairs(folder, items, rarity) for group in (main, extra) if group for _, items in variants(group, 1)]
-    return sets
+    return [Pairs(folder, items, rarity) for group in (main, extra) if group for _, items in variants(group, 1)]
 
 
 def names_of(sets: Sequence[Pairs]) -> list[str]:
     return sorted({name for pairs in sets for row in pairs.rows for name in row})
 
 
-def held_out_scores(main_sets, extra_sets, names, target: Pairs, c: float) -> dict[tuple[str, str], float]:
-    """Log-odds of each pair by a model that saw neither side's fold."""
+Models = dict[tuple[int, int], LogisticRegression]
+Table = dict[tuple[str, str], float]
+
+
+def held_out_models(main_sets: Sequence[Pairs], extra_sets: Sequence[Pairs], names: Sequence[str], c: float) -> Models:
+    """For each two folds, a model that saw neither."""
     x_main = np.vstack([matrix(p.rows, names) for p in main_sets])
     y_main = np.concatenate([p.same for p in main_sets])
     folds = np.vstack([p.folds for p in main_sets])
     x_extra = np.vstack([matrix(p.rows, names) for p in extra_sets]) if extra_sets else np.zeros((0, len(names)))
     y_extra = np.concatenate([p.same for p in extra_sets]) if extra_sets else np.zeros(0, dtype=bool)
-    models = {}
+    models: Models = {}
     for one in range(FOLDS):
         for other in range(one, FOLDS):
             keep = ~np.isin(folds, (one, other)).any(axis=1)
@@ -255,7 +262,8 @@ def held_out_scores(main_sets, extra_sets, names, target: Pairs, c: float) -> di
     return models
 
 
-def apply(models, names, target: Pairs) -> dict[tuple[str, str], float]:
+def apply(models: Models, names: Sequence[str], target: Pairs) -> Table:
+    """Log-odds of each pair, by the model that saw neither side's fold."""
     x = matrix(target.rows, names)
     scores = {}
     table = {pair: model.decision_function(x) for pair, model in models.items()}
@@ -268,10 +276,14 @@ def apply(models, names, target: Pairs) -> dict[tuple[str, str], float]:
 
 
 def report(label: str, results: Sequence[Score]) -> None:
-    mean = lambda get: sum(map(get, results)) / len(results)  # noqa: E731
+
+    def mean(get: Callable[[Score], float]) -> float:
+        return sum(map(get, results)) / len(results)
+
     merged = max(sum(r.merged for r in results), 1)
     print(
-        f"{label:10} F1 {mean(lambda r: r.f1):.3f}  P {mean(lambda r: r.precision):.3f}  R {mean(lambda r: r.recall):.3f}"
+        f"{label:8} F1 {mean(lambda r: r.f1):.3f}  P {mean(lambda r: r.precision):.3f}"
+        f"  R {mean(lambda r: r.recall):.3f}"
         f"  wrong pairs {sum(r.wrong for r in results) / merged:.1%}"
         f"  seeds {sum(r.seeds_found for r in results)}/{sum(r.seeds for r in results)}"
         f" wrong {sum(r.seeds_wrong for r in results)}"
@@ -305,7 +317,7 @@ def main() -> None:
         model = held(fit(x, np.concatenate([p.same for p in main_sets + extra_sets]), c=args.c), names)
         measure(lambda pairs: whole(model, names, pairs), target, rarity, args)
     else:
-        models = held_out_scores(main_sets, extra_sets, names, None, args.c)
+        models = held_out_models(main_sets, extra_sets, names, args.c)
         measure(lambda pairs: apply(models, names, pairs), items, rarity, args)
 
 
@@ -314,7 +326,8 @@ def hidden(event: str) -> bool:
     return random.Random("hidden" + event).random() < 0.5
 
 
-def whole(model, names, pairs: Pairs) -> dict[tuple[str, str], float]:
+def whole(model: LogisticRegression, names: Sequence[str], pairs: Pairs) -> Table:
+    """Log-odds of each pair, by one model."""
     keep = [{name: row.get(name, 0.0) for name in names} for row in pairs.rows]
     scores = {}
     for (a, b), value in zip(pairs.index, model.decision_function(matrix(keep, names)), strict=True):
@@ -323,8 +336,11 @@ def whole(model, names, pairs: Pairs) -> dict[tuple[str, str], float]:
     return scores
 
 
-def measure(scorer, items, rarity, args) -> None:
-    by_label = defaultdict(list)
+def measure(
+    scorer: Callable[[Pairs], Table], items: Sequence[Labelled], rarity: Mapping[str, float], args: argparse.Namespace
+) -> None:
+    """Fold the items in every dating and print how well that went."""
+    by_label: dict[tuple[float, str], list[Score]] = defaultdict(list)
     for label, dated in variants(items, args.draws):
         pairs = Pairs(Folder(), dated, rarity)
         table = scorer(pairs)
@@ -344,21 +360,18 @@ def measure(scorer, items, rarity, args) -> None:
             report(label, by_label[threshold, label])
 
 
-def show(items, got, table) -> None:
+def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple[str, str], float]) -> None:
     """The mistakes: pairs wrongly put together, and those missed."""
-    for a, b in combinations(items, 2):
-        together, same = got[a.item.id] == got[b.item.id], a.event == b.event
-        if together and not same:
-            print(
-                f"WRONG  {table[a.item.id, b.item.id]:5.1f} {a.item.id} {a.item.title[:70]} || {b.item.id} {b.item.title[:70]}"
-            )
-        elif same and not together:
-            print(
-                f"MISSED {table[a.item.id, b.item.id]:5.1f} {a.item.id} {a.item.title[:70]} || {b.item.id} {b.item.title[:70]}"
-            )
+    for a, b in combinations([one.item for one in items], 2):
+        together = got[a.id] == got[b.id]
+        same = next(o.event for o in items if o.item is a) == next(o.event for o in items if o.item is b)
+        if together != same:
+            label = "WRONG " if together else "MISSED"
+            print(f"{label} {table[a.id, b.id]:5.1f} {a.id} {a.title[:70]} || {b.id} {b.title[:70]}")
 
 
-def write(sets, names, rarity, args) -> None:
+def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Mapping[str, float], args: argparse.Namespace) -> None:
+    """Fit on everything and write the weights that ship."""
     x = np.vstack([matrix(p.rows, names) for p in sets])
     model = held(fit(x, np.concatenate([p.same for p in sets]), c=args.c), names)
     learned = {
