@@ -12,6 +12,7 @@ from importlib.resources import files
 from aggregator.counts import shared_days
 from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights
 
+_LEAST = 2  # with one, titles of four words that both say "expert" were put together
 _UNDATED = 1.5  # days: what an absent date counts as
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 
@@ -37,6 +38,12 @@ def log_odds(one: Facts, other: Facts, days: float | None) -> float:
     learned = weights()
     values = features(one, other, days, learned.rarity)
     return learned.bias + sum(learned.features.get(name, 0.0) * value for name, value in values.items())
+
+
+def enough(one: Facts, other: Facts) -> bool:
+    """Whether two texts share so much that it can be weighed at all: more than one thing told, or a name."""
+    shared = one.concepts.keys() & other.concepts.keys() | one.numbers.keys() & other.numbers.keys()
+    return len(shared) >= _LEAST or bool(one.names.keys() & other.names.keys())
 
 
 def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ same title, the same events in other words or another language. A wrong merge hi
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from itertools import combinations
 from rapidfuzz import fuzz
 
 from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, read
-from aggregator.likeness import log_odds, shared_details, weights
+from aggregator.likeness import enough, log_odds, shared_details, weights
 from aggregator.links import canonical_link
 from aggregator.model import (
     Evidence,
@@ -44,7 +45,8 @@ _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figu
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
-_LONG_TITLE = 24  # characters: shorter titles ("N Korea news") repeat by chance
+_DIGITS = re.compile(r"\d+")
+_LONG_TITLE = 18  # characters: shorter titles ("N Korea news") repeat by chance
 
 
 class Folder:
@@ -118,13 +120,12 @@ class Folder:
         if item.link and other.link and canonical_link(item.link) == canonical_link(other.link):
             return Evidence("same link", other.title, 1.0, (f"link: {canonical_link(item.link)}",))
         one, two = self.facts(item), self.facts(other)
-        if one.numbers.keys() != two.numbers.keys() or one.language != two.language:
+        if one.language != two.language or min(len(one.title), len(two.title)) < _LONG_TITLE:
             return None
-        alike = cosine(one.grams, two.grams)
-        if alike >= _SAME_TEXT and min(len(one.text), len(two.text)) >= _LONG_TITLE:
+        if one.numbers.keys() == two.numbers.keys() and (alike := cosine(one.grams, two.grams)) >= _SAME_TEXT:
             return Evidence("same text", other.title, min(alike, 0.99), (f"{alike:.0%} of the wording",))
         ratio = fuzz.ratio(one.title, two.title)
-        if ratio >= _SAME_TITLE and len(one.title) >= _LONG_TITLE:
+        if ratio >= _SAME_TITLE and _DIGITS.findall(one.title) == _DIGITS.findall(two.title):
             return Evidence("same title", other.title, ratio / 100 - 0.02, (f"{ratio:.0f} % of the title's letters",))
         return None
 
@@ -143,6 +144,8 @@ class Folder:
         if mean < self.threshold:
             return None
         nearest = max(scored, key=lambda pair: pair[0])[1]
+        if not enough(one, self.facts(nearest.item)):
+            return None
         details = shared_details(one, self.facts(nearest.item))
         kind = "seed" if story.seed else "same events"
         return Evidence(kind, nearest.item.title, round(0.9 / (1 + math.exp(-mean)), 3), details)
