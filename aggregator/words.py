@@ -85,21 +85,29 @@ def comparable(text: str) -> str:
 
 # --- sentences --------------------------------------------------------------------------------------------------
 
+# Every end begins with one of a few characters, so that the search skips from one of these to the next.
 _SENTENCE_END = re.compile(
-    r"""[\n\r\u2028\u2029]+ | [。!?！？｡؟।]+["'”’」』)）]*
-    | (?<=[^\s.]{2})[.…]+["'”’»)]*(?=\s) | \s[|•·■▶◀※]\s | (?<=\S)\s*\[…\]""",
+    r"""[\n\r\u2028\u2029。!?！？｡؟।.…\s\[](?:
+      (?<=[\n\r\u2028\u2029])[\n\r\u2028\u2029]*
+    | (?<=[。!?！？｡؟।])[。!?！？｡؟।]*["'”’」』)）]*
+    | (?<=[^\s.]{2}[.…])[.…]*["'”’»)]*(?=\s)
+    | (?<=\s)[|•·■▶◀※]\s
+    | (?<=\S\s)\s*\[…\] | (?<=\S\[)…\]
+    )""",
     re.VERBOSE,
 )
 _TITLES = re.compile(
     r"(?:^|\W)(?:mr|mrs|ms|dr|prof|gen|col|lt|sgt|capt|rev|sen|rep|gov|st|no|vs|jan|feb|aug|sept?|oct|nov|dec)$", re.I
 )
+_LONGEST_TITLE = len(" capt")
+_UNHEARD = re.compile(r"[\W_]+")  # neither letter nor digit: all that str.isalnum says no to
 
 
 def sentences(text: str) -> tuple[str, ...]:
     """The text's sentences, in order, without the space around them; initials ("N. Korea") and titles end none."""
     found, start = [], 0
     for end in _SENTENCE_END.finditer(text):
-        if end[0].startswith(".") and _TITLES.search(text[start : end.start()]):
+        if end[0].startswith(".") and _TITLES.search(text[max(start, end.start() - _LONGEST_TITLE) : end.start()]):
             continue
         found.append(text[start : end.end()].strip())
         start = end.end()
@@ -109,7 +117,7 @@ def sentences(text: str) -> tuple[str, ...]:
 
 def sentence_hash(sentence: str) -> int:
     """63 bits that are the same for the same letters and digits, whatever the spacing, case or punctuation; stable."""
-    letters = "".join(c for c in comparable(sentence) if c.isalnum())
+    letters = _UNHEARD.sub("", comparable(sentence))
     return int.from_bytes(blake2b(letters.encode("utf-8", "replace"), digest_size=8).digest(), "big") >> 1
 
 
