@@ -65,7 +65,7 @@ def merge(store: Store, rules: Rules, a: str, b: str, now: datetime) -> StoredSt
         return first
 
     def carry_out(settling: Settling) -> None:
-        settling.work.merge(second.id, into=first.id)
+        settling.work.merge(second.id, into=first.id, now=now)
         for member in second.members:
             settling.work.assign(member.key, first.id, Evidence("curator", _title(first), 1.0, ("merged by hand",)))
         settling.touched.add(first.id)

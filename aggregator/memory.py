@@ -19,6 +19,7 @@ from aggregator.model import (
     Evidence,
     Failed,
     FailureKind,
+    Gone,
     Judged,
     Known,
     Plan,
@@ -97,6 +98,7 @@ class _Told:
     told: datetime | None
     updated: datetime
     lead: int | None
+    page: int | None = None  # of the archive; None: on none yet
 
 
 @dataclass(slots=True)
@@ -109,6 +111,8 @@ class _State:
     stories: dict[str, _Told] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # every id a story goes by → the story's own
     parted: dict[int, frozenset[str]] = field(default_factory=dict)
+    gone: dict[str, Gone] = field(default_factory=dict)
+    unpublished: dict[str, int] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> _State:
@@ -128,6 +132,14 @@ class MemoryWork:
 
     def __init__(self, state: _State) -> None:
         self._state = state
+        self._touched: set[str] = set()  # ids of stories that may look different from now on
+
+    def close(self) -> None:
+        """Note which stories have to be published anew; the last act of the transaction."""
+        for name, own in self._state.names.items():
+            if own in self._touched:
+                self._state.unpublished[name] = self._state.unpublished.get(name, 0) + 1
+        self._touched.clear()
 
     def find(self, source: str, id: str) -> StoredItem | None:
         found = (one for one in self._state.items.values() if (one.item.source, one.item.id) == (source, id))
@@ -159,13 +171,15 @@ class MemoryWork:
         return self._state.story(self._state.names[id]) if id in self._state.names else None
 
     def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
+        self._note_telling(self._name(story), told, updated)
         self._retell(self._name(story), told=told, lead=lead, updated=updated)
 
-    def merge(self, story: str, into: str) -> None:
+    def merge(self, story: str, into: str, now: datetime) -> None:
         """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
         gone, stays = self._name(story), self._name(into)
         if gone == stays:
             return
+        self._note_telling(gone, None, now)
         for stored in self._state.members(gone):
             self._change(stored.key, story=stays)
         for name, own in tuple(self._state.names.items()):
@@ -173,6 +187,7 @@ class MemoryWork:
                 self._state.names[name] = stays
         old, new = self._state.stories.pop(gone), self._state.stories[stays]
         told = min((one for one in (old.told, new.told) if one is not None), default=None)
+        self._note_telling(stays, told, now)
         self._retell(stays, told=told, seed=old.seed or new.seed)
 
     def rule(self, key: int, ruling: str | None) -> None:
@@ -221,6 +236,7 @@ class MemoryWork:
             else:
                 own = self._sow(name, seed, keys, told, now)
             before = self._state.stories[own].told
+            self._note_telling(own, (before or told) if publish else None, now)
             self._retell(own, told=(before or told) if publish else None)
 
     def _sow(self, name: str, seed: Seed, keys: Sequence[str], told: datetime, now: datetime) -> str:
@@ -246,6 +262,8 @@ class MemoryWork:
         story = self._name(self._state.items.pop(key).story or "")
         left = self._state.members(story)
         if not left:
+            self._note_telling(story, None, now)
+            self.close()  # while it still has its names
             del self._state.stories[story]
             self._state.names = {name: own for name, own in self._state.names.items() if own != story}
         elif not any(member.seed for member in left):
@@ -269,9 +287,21 @@ class MemoryWork:
     def _change(self, key: int, **values: object) -> None:
         if key not in self._state.items:
             raise NotFoundError(f"there is no item #{key}")
-        self._state.items[key] = replace(self._state.items[key], **values)  # type: ignore[arg-type]
+        before = self._state.items[key]
+        self._state.items[key] = after = replace(before, **values)  # type: ignore[arg-type]
+        self._touched.update(story for story in (before.story, after.story) if story is not None)
+
+    def _note_telling(self, story: str, told: datetime | None, now: datetime) -> None:
+        """Remember a story as gone that is told no more, and no longer so one that is told again."""
+        before = self._state.stories[story]
+        if before.told is not None and told is None:
+            self._touched.add(story)
+            self._state.gone[story] = Gone(story, now, page=before.page)
+        elif before.told is None and told is not None:
+            self._state.gone.pop(story, None)
 
     def _retell(self, story: str, **values: object) -> None:
+        self._touched.add(story)
         self._state.stories[story] = replace(self._state.stories[story], **values)  # type: ignore[arg-type]
 
     def _name(self, story: str) -> str:
@@ -317,7 +347,9 @@ class MemoryStore:
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         with self._writing() as state:
-            MemoryWork(state).plant(seeds, now, publish)
+            work = MemoryWork(state)
+            work.plant(seeds, now, publish)
+            work.close()
 
     def claim(
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
@@ -348,7 +380,9 @@ class MemoryStore:
     @contextmanager
     def begin(self) -> Iterator[MemoryWork]:
         with self._writing() as state:
-            yield MemoryWork(state)
+            work = MemoryWork(state)
+            yield work
+            work.close()
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         state = self._state
@@ -356,6 +390,41 @@ class MemoryStore:
         told.sort(key=lambda one: one.id)
         told.sort(key=lambda one: (one.told, max(map(_date, one.members))), reverse=True)
         return tuple(told[:limit])
+
+    def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
+        state = self._state
+        return {id: state.story(state.names[id]) for id in ids if id in state.names}
+
+    def turn(self, size: int, keep: int | None) -> int:
+        newest = {story.id for story in self.stories(keep)}
+        with self._writing() as state:
+            pages = max((one.page or 0 for one in state.stories.values()), default=0)
+            waiting = [story.id for story in reversed(self.stories()) if state.stories[story.id].page is None]
+            while keep is not None and not newest.issuperset(waiting):
+                pages += 1
+                for id in waiting[:size]:
+                    state.stories[id] = replace(state.stories[id], page=pages)
+                del waiting[:size]
+        return pages
+
+    def page(self, number: int) -> tuple[StoredStory, ...]:
+        state = self._state
+        return tuple(story for story in self.stories() if state.stories[story.id].page == number)
+
+    def gone(self, limit: int | None = None, page: int | None = None) -> tuple[Gone, ...]:
+        state = self._state
+        found = [one for one in state.gone.values() if page in (None, one.page)]
+        found.sort(key=lambda one: one.id)
+        found.sort(key=lambda one: one.at, reverse=True)
+        own = (replace(one, into=state.names.get(one.id)) for one in found[:limit])
+        return tuple(replace(one, into=None) if one.into == one.id else one for one in own)
+
+    def unpublished(self) -> Mapping[str, int]:
+        return dict(self._state.unpublished)
+
+    def acknowledge(self, marks: Mapping[str, int]) -> None:
+        with self._writing() as state:
+            state.unpublished = {id: mark for id, mark in state.unpublished.items() if marks.get(id) != mark}
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
         found = self._state.items.values()

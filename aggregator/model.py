@@ -371,6 +371,16 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A story that was told here and is no more."""
+
+    id: str
+    at: datetime  # when it was withdrawn or merged
+    into: str | None = None  # id of the story that it is told as part of; None: withdrawn
+    page: int | None = None  # of the archive in which it stood
+
+
+@dataclass(frozen=True, slots=True)
 class SourceHealth:
     """How a source has been doing."""
 
@@ -404,3 +414,6 @@ class Edition:
     updated: datetime  # when anything in it last changed; never "now"
     excerpt_characters: int = 500
     hub: str = ""
+    pages: int = 0  # closed pages of the archive
+    page: int = 0  # which of them this is, from 1 on, the oldest; 0: the subscription documents
+    gone: tuple[Gone, ...] = ()  # newest first

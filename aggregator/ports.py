@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from aggregator.model import (
     Answer,
     Evidence,
+    Gone,
     Judged,
     Plan,
     Rhythm,
@@ -70,6 +71,14 @@ class Publisher(Protocol):
         """
         ...
 
+    def remove(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Take files away; the names of those that were there. Raises PublishError."""
+        ...
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """What is published right in a folder ("": the topmost), as `publish` names it; none where it is missing."""
+        ...
+
 
 class Work(Protocol):
     """One transaction: all of it happens, or none."""
@@ -101,11 +110,14 @@ class Work(Protocol):
         ...
 
     def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
-        """Set when a story was first published (None: withdrawn), who leads it, and when the lead's text changed."""
+        """Set when a story was first published (None: withdrawn), who leads it, and when the lead's text changed.
+
+        A story that is withdrawn is remembered as gone at `updated`, until it is told again.
+        """
         ...
 
-    def merge(self, story: str, into: str) -> None:
-        """Move all members; the old id stays valid as a name of the other story."""
+    def merge(self, story: str, into: str, now: datetime) -> None:
+        """Move all members; the old id stays valid as a name of the other story, and is gone as one of its own."""
         ...
 
     def rule(self, key: int, ruling: str | None) -> None:
@@ -168,6 +180,34 @@ class Store(Protocol):
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         """Told stories, newest told first (ties: the newest member first, then by id); limit None: all."""
+        ...
+
+    def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
+        """The stories that have these ids by now, told or not; an id that none has is left out."""
+        ...
+
+    def turn(self, size: int, keep: int | None) -> int:
+        """Close pages of the archive, so that every told story is among the `keep` newest or on a page.
+
+        Each page takes the oldest `size` stories that are on none; the last may be shorter. `keep` None: close none.
+        Returns how many pages are closed; the first is 1. What page a story is on never changes.
+        """
+        ...
+
+    def page(self, number: int) -> tuple[StoredStory, ...]:
+        """The told stories on a closed page, newest told first."""
+        ...
+
+    def gone(self, limit: int | None = None, page: int | None = None) -> tuple[Gone, ...]:
+        """Stories once told and told no more, newest first; with `page`, those that stood on it."""
+        ...
+
+    def unpublished(self) -> Mapping[str, int]:
+        """Ids of stories, merged ones included, that changed since they were acknowledged as published → a mark."""
+        ...
+
+    def acknowledge(self, marks: Mapping[str, int]) -> None:
+        """These stories are published as they were with these marks; what changed since stays unpublished."""
         ...
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:

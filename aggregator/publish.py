@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from aggregator.errors import PublishError
 
 # A file being written is hidden by a dot, so that no server hands it out, and carries its writer's process number.
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.unfinished")
+
+
+# More files than this are forced to disk all at once: one by one, each waits for the disk, and a first publishing has
+# a page for each story.
+_FORCED_ONE_BY_ONE = 12
 
 
 class FolderPublisher:
@@ -36,12 +41,39 @@ class FolderPublisher:
             raise PublishError(_in_words(self._folder, error)) from error
         return changed
 
+    def remove(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names of the files that were there and are no more; PublishError if the folder cannot be written."""
+        targets = {name: self._folder / _checked(name) for name in names}
+        removed = []
+        try:
+            for name, target in targets.items():
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    target.unlink()
+                    removed.append(name)
+        except OSError as error:
+            raise PublishError(_in_words(self._folder, error)) from error
+        return tuple(removed)
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """The published files right in a folder below, "" for the topmost; PublishError if it cannot be read."""
+        place = self._folder / _checked(folder) if folder else self._folder
+        try:
+            with os.scandir(place) as found:
+                names = [one.name for one in found if one.is_file() and not one.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return frozenset()
+        except OSError as error:
+            raise PublishError(_in_words(self._folder, error)) from error
+        return frozenset(f"{folder}/{name}" if folder else name for name in names)
+
     def _replace(self, contents: Mapping[Path, bytes]) -> None:
         unfinished: dict[Path, Path] = {}
         try:
             for target, content in contents.items():
                 unfinished[target] = _unfinished(target)
-                _write(unfinished[target], content)
+                _write(unfinished[target], content, last=len(contents) <= _FORCED_ONE_BY_ONE)
+            if len(contents) > _FORCED_ONE_BY_ONE:
+                os.sync()
             for target, path in unfinished.items():
                 path.replace(target)
         finally:
@@ -71,6 +103,18 @@ class MemoryPublisher:
         self.files.update({name: bytes(files[name]) for name in changed})
         return changed
 
+    def remove(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The names of the files that were there and are no more; PublishError for a name outside the folder."""
+        removed = tuple(name for name in dict.fromkeys(names) if str(_checked(name)) in self.files)
+        for name in removed:
+            del self.files[str(_checked(name))]
+        return removed
+
+    def names(self, folder: str = "") -> frozenset[str]:
+        """The published files right in a folder below, "" for the topmost; PublishError for one outside."""
+        place = _checked(folder) if folder else PurePosixPath()
+        return frozenset(name for name in self.files if PurePosixPath(name).parent == place)
+
 
 def _checked(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
@@ -96,12 +140,14 @@ def _unfinished_files(folder: Path) -> Iterator[Path]:
     return folder.rglob(".*.unfinished")
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, *, last: bool) -> None:
+    """`last`: force it to disk before going on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if last:
+            os.fsync(file.fileno())
 
 
 def _force_to_disk(folder: Path) -> None:

@@ -96,6 +96,7 @@ story = Table(
     Column("told", Number),
     Column("updated", Number),
     Column("lead", Number),
+    Column("page", Number),  # of the archive, once closed; None: in none yet
 )
 # Every id a story goes by: its own, and those of the stories merged into it.
 story_name = Table("story_name", TABLES, Column("name", Text, primary_key=True), Column("story", Number))
@@ -139,6 +140,16 @@ item_key = Table(
     Column("at", Number, primary_key=True),
     Column("item", Number, primary_key=True),
 )
+# Stories that were told once and are no more, under the id they had; `page`: of the archive in which they stood.
+gone = Table(
+    "gone",
+    TABLES,
+    Column("id", Text, primary_key=True),
+    Column("at", Number),
+    Column("page", Number),
+)
+# Ids of stories that have changed since they were last published; `mark` grows with each further change.
+unpublished = Table("unpublished", TABLES, Column("id", Text, primary_key=True), Column("mark", Number))
 parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
 setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 
@@ -194,6 +205,17 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE parted (item {number} NOT NULL REFERENCES item, story {number} NOT NULL REFERENCES story,"
         " PRIMARY KEY (item, story))",
         "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+    (
+        "ALTER TABLE story ADD COLUMN page {number}",
+        "CREATE INDEX story_page ON story (page) WHERE page IS NOT NULL",
+        "CREATE INDEX story_open ON story (told) WHERE page IS NULL AND told IS NOT NULL",
+        "CREATE TABLE gone (id TEXT PRIMARY KEY, at {number} NOT NULL, page {number})",
+        "CREATE INDEX gone_at ON gone (at)",
+        "CREATE INDEX gone_page ON gone (page) WHERE page IS NOT NULL",
+        "CREATE TABLE unpublished (id TEXT PRIMARY KEY, mark {number} NOT NULL)",
+        "INSERT INTO unpublished SELECT story_name.name, 1 FROM story_name"
+        " JOIN story ON story.number = story_name.story WHERE story.told IS NOT NULL",
     ),
 )
 

@@ -128,7 +128,7 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
             story = min(same, key=lambda one: (not one.seed, one.told or _NEVER, one.id)).id
             for other in same:
                 if other.id != story:
-                    work.merge(other.id, into=story)
+                    work.merge(other.id, into=story, now=settling.now)
                     settling.touched.discard(other.id)
     work.assign(key, story, evidence)
     settling.touched.add(story)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, literal_column, or_, select, update
 
 from aggregator import rows
 from aggregator.database import Database
-from aggregator.model import Rhythm, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
-from aggregator.schema import item, memory, rhythm, sentence, setting, source, story
-from aggregator.work import SqlWork, many_items, many_stories, one_item
+from aggregator.model import Gone, Rhythm, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.schema import gone, item, memory, rhythm, sentence, setting, source, story, story_name, unpublished
+from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
 
@@ -51,7 +51,9 @@ class SqlStore:
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         with self._database.writing() as connection:
-            SqlWork(connection).plant(seeds, now, publish)
+            work = SqlWork(connection)
+            work.plant(seeds, now, publish)
+            work.close()
 
     def claim(
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
@@ -90,7 +92,9 @@ class SqlStore:
     @contextmanager
     def begin(self) -> Iterator[SqlWork]:
         with self._database.writing() as connection:
-            yield SqlWork(connection)
+            work = SqlWork(connection)
+            yield work
+            work.close()
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         told = story.c.told.is_not(None) & select(item.c.key).where(item.c.story == story.c.number).exists()
@@ -101,6 +105,56 @@ class SqlStore:
             numbers = connection.execute(select(story.c.number).where(told)).scalars().all()
             found = many_stories(connection, numbers)
         return tuple(_newest_first(found)[:limit])
+
+    def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
+        wanted = list(ids)
+        numbers: dict[str, int] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), AT_ONCE):
+                part = {"names": wanted[start : start + AT_ONCE]}
+                numbers.update((row.name, row.story) for row in connection.execute(_NAMED, part))
+            ordered = sorted(set(numbers.values()))
+            found = dict(zip(ordered, many_stories(connection, ordered), strict=True))
+        return {name: found[numbers[name]] for name in wanted if name in numbers}
+
+    def turn(self, size: int, keep: int | None) -> int:
+        with self._database.writing() as connection:
+            pages = connection.execute(_PAGES).scalar() or 0
+            if keep is None:
+                return pages
+            newest = {row.number for row in _told(connection, keep)[:keep]}
+            waiting = [row.number for row in reversed(_told(connection))]
+            while not newest.issuperset(waiting):
+                pages += 1
+                turned = update(story).where(story.c.number.in_(waiting[:size])).values(page=pages)
+                connection.execute(turned)
+                del waiting[:size]
+        return pages
+
+    def page(self, number: int) -> tuple[StoredStory, ...]:
+        told = select(story.c.number).where(story.c.page == number, story.c.told.is_not(None))
+        with self._database.reading() as connection:
+            found = many_stories(connection, connection.execute(told).scalars().all())
+        return tuple(_newest_first(one for one in found if one.members))
+
+    def gone(self, limit: int | None = None, page: int | None = None) -> tuple[Gone, ...]:
+        newest = _GONE.order_by(gone.c.at.desc(), gone.c.id).limit(limit)
+        if page is not None:
+            newest = newest.where(gone.c.page == page)
+        with self._database.reading() as connection:
+            found = connection.execute(newest).all()
+        return tuple(
+            Gone(row.id, rows.instant(row.at), row.into if row.into != row.id else None, row.page) for row in found
+        )
+
+    def unpublished(self) -> Mapping[str, int]:
+        with self._database.reading() as connection:
+            return {row.id: row.mark for row in connection.execute(select(unpublished))}
+
+    def acknowledge(self, marks: Mapping[str, int]) -> None:
+        if marks:
+            with self._database.writing() as connection:
+                connection.execute(_ACKNOWLEDGE, [{"id_": id, "mark_": mark} for id, mark in marks.items()])
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
         with self._database.reading() as connection:
@@ -164,6 +218,37 @@ _HEALTH = (
     .where(source.c.position.is_not(None))
     .order_by(source.c.position)
 )
+
+
+_NAMED = select(story_name).where(story_name.c.name.in_(bindparam("names", expanding=True)))
+_PAGES = select(func.max(story.c.page)).where(story.c.page.is_not(None))
+_GONE = (
+    select(gone, story.c.id.label("into"))
+    .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
+    .outerjoin(story, story.c.number == story_name.c.story)
+)
+_ACKNOWLEDGE = delete(unpublished).where(unpublished.c.id == bindparam("id_"), unpublished.c.mark == bindparam("mark_"))
+_ORDER = (
+    select(story.c.number, story.c.id, story.c.told, func.max(func.coalesce(item.c.published, item.c.first_seen)))
+    .join(item, item.c.story == story.c.number)
+    .where(story.c.told.is_not(None))
+    .group_by(story.c.number, story.c.id, story.c.told)
+)
+
+
+def _told(connection: Connection, newest: int | None = None) -> list[Any]:
+    """Number, id, when told and newest date of the `newest` told stories or some more; None: of those on no page.
+
+    Newest first, as `_newest_first` has them.
+    """
+    if newest is None:
+        wanted = _ORDER.where(story.c.page.is_(None))
+    else:
+        times = select(story.c.told).where(story.c.told.is_not(None)).order_by(story.c.told.desc())
+        oldest = connection.execute(times.offset(max(newest - 1, 0)).limit(1)).scalar()
+        wanted = _ORDER if oldest is None else _ORDER.where(story.c.told >= oldest)
+    found = connection.execute(wanted).all()
+    return sorted(sorted(found, key=lambda row: row.id), key=lambda row: (row.told, row[3]), reverse=True)
 
 
 def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:

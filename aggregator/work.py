@@ -27,12 +27,12 @@ from aggregator import rows
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.model import Changed, Evidence, Judged, Plan, Seed, StoredItem, StoredStory, Visit
 from aggregator.planting import seed_judged, seed_told
-from aggregator.schema import item, item_key, memory, parted, rhythm, sentence, story, story_name
+from aggregator.schema import gone, item, item_key, memory, parted, rhythm, sentence, story, story_name
 
 # Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
 # common as a word; without a limit, one shared by 10,000 items cost 30 ms, and told nothing.
 PER_KEY = 200
-_AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
+AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
 _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
@@ -65,8 +65,8 @@ def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[Stored
     """The stories of these numbers with their members, in the order in which they began."""
     found: list[StoredStory] = []
     ordered = sorted(numbers)
-    for start in range(0, len(ordered), _AT_ONCE):
-        part = ordered[start : start + _AT_ONCE]
+    for start in range(0, len(ordered), AT_ONCE):
+        part = ordered[start : start + AT_ONCE]
         members: defaultdict[str, list[StoredItem]] = defaultdict(list)
         for row in connection.execute(_MEMBERS, {"numbers": part}):
             members[row.story_id].append(rows.stored_of(row))
@@ -121,6 +121,12 @@ class SqlWork:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._touched: set[int] = set()  # numbers of stories that may look different from now on
+
+    def close(self) -> None:
+        """Note which stories have to be published anew; the last act of the transaction."""
+        for number in sorted(self._touched):
+            self._connection.execute(_UNPUBLISH, {"story": number})
 
     def find(self, source: str, id: str) -> StoredItem | None:
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
@@ -130,8 +136,8 @@ class SqlWork:
         """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""
         hashes = rows.unpack_keys(rows.pack_keys(keys))
         numbers: set[int] = set()
-        for start in range(0, len(hashes), _AT_ONCE):
-            part = hashes[start : start + _AT_ONCE]
+        for start in range(0, len(hashes), AT_ONCE):
+            part = hashes[start : start + AT_ONCE]
             values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since)}
             numbers.update(self._connection.execute(_sharing(len(part)), values).scalars())
         return many_stories(self._connection, tuple(numbers))
@@ -141,11 +147,13 @@ class SqlWork:
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
         before, values = self._place(key), rows.item_row(judged, keys)
+        self._touch(before.story)
         self._connection.execute(_CHANGE, {"key_": key, **values})
         self._index(key, before, before._replace(published=values["published"], hashes=values["hashes"]))
 
     def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
         before, number = self._place(key), None if story is None else self._number(story)
+        self._touch(before.story, number)
         self._connection.execute(_CHANGE, {"key_": key, "story": number, "evidence": rows.evidence_json(evidence)})
         self._index(key, before, before._replace(story=number))
 
@@ -157,24 +165,29 @@ class SqlWork:
         return None if row is None else many_stories(self._connection, (row.number,))[0]
 
     def tell(self, story: str, told: datetime | None, lead: int | None, updated: datetime) -> None:
-        self._set(self._number(story), told=rows.micros(told), lead=lead, updated=rows.micros(updated))
+        row = self._story_row(story)
+        self._note_telling(row, told, updated)
+        self._set(row.number, told=rows.micros(told), lead=lead, updated=rows.micros(updated))
 
-    def merge(self, story: str, into: str) -> None:
+    def merge(self, story: str, into: str, now: datetime) -> None:
         """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
-        gone, stays = self._story_row(story), self._story_row(into)
-        if gone.number == stays.number:
+        old, stays = self._story_row(story), self._story_row(into)
+        if old.number == stays.number:
             return
-        told = min((one for one in (gone.told, stays.told) if one is not None), default=None)
-        self._set(stays.number, told=told, seed=gone.seed or stays.seed)
+        self._note_telling(old, None, now)
+        self._touch(stays.number)
+        told = min((one for one in (old.told, stays.told) if one is not None), default=None)
+        self._note_telling(stays, rows.moment(told), now)
+        self._set(stays.number, told=told, seed=old.seed or stays.seed)
         already = select(parted.c.item).where(parted.c.story == stays.number)
         for statement in (
-            delete(parted).where(parted.c.story == gone.number, parted.c.item.in_(already)),
-            update(parted).where(parted.c.story == gone.number).values(story=stays.number),
-            update(item).where(item.c.story == gone.number).values(story=stays.number),
-            update(story_name).where(story_name.c.story == gone.number).values(story=stays.number),
+            delete(parted).where(parted.c.story == old.number, parted.c.item.in_(already)),
+            update(parted).where(parted.c.story == old.number).values(story=stays.number),
+            update(item).where(item.c.story == old.number).values(story=stays.number),
+            update(story_name).where(story_name.c.story == old.number).values(story=stays.number),
         ):
             self._connection.execute(statement)
-        self._delete_story(gone.number)
+        self._delete_story(old.number)
 
     def rule(self, key: int, ruling: str | None) -> None:
         if not self._connection.execute(_CHANGE, {"key_": key, "ruling": ruling}).rowcount:
@@ -221,6 +234,7 @@ class SqlWork:
             else:
                 row = self._sow(name, seed, keys, told, now)
             if row.told is None or not publish:  # what was told stays told at its time
+                self._note_telling(row, told if publish else None, now)
                 self._set(row.number, told=rows.micros(told if publish else None))
 
     def _sow(self, name: str, seed: Seed, keys: Iterable[str], told: datetime, now: datetime) -> Any:
@@ -252,6 +266,9 @@ class SqlWork:
         self._connection.execute(delete(item).where(item.c.key == key))
         (left,) = many_stories(self._connection, (number,))
         if not left.members:
+            self._note_telling(self._story_row(left.id), None, now)
+            self.close()  # while it still has its names
+            self._touched.clear()
             self._connection.execute(delete(parted).where(parted.c.story == number))
             self._connection.execute(delete(story_name).where(story_name.c.story == number))
             self._delete_story(number)
@@ -297,7 +314,20 @@ class SqlWork:
             raise NotFoundError(f"there is no story {name}")
         return row
 
+    def _note_telling(self, row: Any, told: datetime | None, now: datetime) -> None:
+        """Remember a story as gone that is told no more, and no longer so one that is told again."""
+        if row.told is not None and told is None:
+            self._touch(row.number)
+            self._connection.execute(_FORGET, {"id_": row.id})
+            self._connection.execute(insert(gone).values(id=row.id, at=rows.micros(now), page=row.page))
+        elif row.told is None and told is not None:
+            self._connection.execute(_FORGET, {"id_": row.id})
+
+    def _touch(self, *numbers: int | None) -> None:
+        self._touched.update(number for number in numbers if number is not None)
+
     def _set(self, number: int, **values: object) -> None:
+        self._touch(number)
         self._connection.execute(update(story).where(story.c.number == number).values(**values))
 
     def _delete_story(self, number: int) -> None:
@@ -305,6 +335,11 @@ class SqlWork:
 
 
 _NAME = insert(story_name)
+_FORGET = delete(gone).where(gone.c.id == bindparam("id_"))
+_UNPUBLISH = text(
+    "INSERT INTO unpublished (id, mark) SELECT name, 1 FROM story_name WHERE story = :story"
+    " ON CONFLICT (id) DO UPDATE SET mark = unpublished.mark + 1"
+)
 _INDEX = insert(item_key)
 _UNINDEX = delete(item_key).where(
     item_key.c.key == bindparam("key_"), item_key.c.at == bindparam("at_"), item_key.c.item == bindparam("item_")

@@ -58,11 +58,42 @@ def test_what_has_not_changed_is_not_named(published: tuple[Publisher, Reading])
 
 
 def test_files_not_mentioned_stay(published: tuple[Publisher, Reading]) -> None:
-    """Publishing adds and replaces; it removes nothing, since an archive document stands for good."""
+    """Publishing adds and replaces; only what is named to be removed goes."""
     publisher, read = published
     publisher.publish(FILES)
     publisher.publish({"rss.xml": b"other"})
     assert read() == {**FILES, "rss.xml": b"other"}
+
+
+def test_files_are_removed_by_name(published: tuple[Publisher, Reading]) -> None:
+    """What is removed is gone, the rest stays, and the answer names what was there."""
+    publisher, read = published
+    publisher.publish({**FILES, "story/1.html": b"1"})
+    assert publisher.remove(["story/1.html", "story/2.html", "story/1.html", "rss.xml/x"]) == ("story/1.html",)
+    assert read() == FILES
+    assert publisher.remove([]) == ()
+    assert publisher.publish({"story/1.html": b"1"}) == ("story/1.html",)
+
+
+def test_names_are_those_of_one_folder(published: tuple[Publisher, Reading]) -> None:
+    """A folder's files are named as they are published; a folder that is not there has none."""
+    publisher, _ = published
+    assert publisher.names() == publisher.names("archive") == frozenset()
+    publisher.publish(FILES)
+    assert publisher.names() == {"rss.xml", "index.html"}
+    assert publisher.names("archive") == {"archive/2026-03.xml"}
+    assert publisher.names("rss.xml") == publisher.names("archive/2026-03.xml/x") == frozenset()
+
+
+def test_nothing_outside_the_folder_is_named_or_removed(published: tuple[Publisher, Reading]) -> None:
+    """A name that points upwards or is hidden is refused, and nothing is removed."""
+    publisher, read = published
+    publisher.publish(FILES)
+    with pytest.raises(PublishError, match="no name for a published file"):
+        publisher.remove(["rss.xml", "../rss.xml"])
+    with pytest.raises(PublishError, match="no name for a published file"):
+        publisher.names("../")
+    assert read() == FILES
 
 
 @pytest.mark.parametrize("name", ["../rss.xml", "/etc/rss.xml", ".hidden", "a/../../b", "", ".", "a/.b/c", "a\0b"])
@@ -98,6 +129,14 @@ def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:
         after = (tmp_path / name).stat()
         assert (after.st_ino, after.st_mtime_ns) == (before[name].st_ino, before[name].st_mtime_ns)
     assert (tmp_path / "index.html").stat().st_ino != before["index.html"].st_ino
+
+
+def test_many_files_are_whole_like_few(tmp_path: Path) -> None:
+    """A first publishing brings hundreds of files at once; nothing unfinished is left beside them."""
+    files = {f"story/{n}.html": b"%d" % n for n in range(300)}
+    assert FolderPublisher(tmp_path).publish(files) == tuple(files)
+    assert contents(tmp_path) == files
+    assert FolderPublisher(tmp_path).names("story") == set(files)
 
 
 def test_published_files_can_be_read_by_a_web_server(tmp_path: Path) -> None:

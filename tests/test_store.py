@@ -32,6 +32,7 @@ from aggregator.model import (
     FailureKind,
     FeedHead,
     Freshness,
+    Gone,
     Item,
     Judged,
     Outcome,
@@ -608,9 +609,9 @@ class TestStories:
         tell(shelf.store, "urn:uuid:2", (judged("2"), ["two"]), now=NOW)
         tell(shelf.store, "urn:uuid:3", (judged("3"), ["three"]), now=NOW + HOUR)
         with shelf.store.begin() as work:
-            work.merge("urn:uuid:1", into="urn:uuid:2")
-            work.merge("urn:uuid:1", into="urn:uuid:3")
-            work.merge("urn:uuid:2", into="urn:uuid:1")
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
+            work.merge("urn:uuid:1", into="urn:uuid:3", now=NOW)
+            work.merge("urn:uuid:2", into="urn:uuid:1", now=NOW)
         store = shelf.reopen()
         (story,) = store.stories()
         assert story.id == "urn:uuid:3"
@@ -630,7 +631,7 @@ class TestStories:
         tell(store, "urn:uuid:1", (judged("1"), ()))
         with store.begin() as work:
             work.found("urn:uuid:2", NOW)
-            work.merge("urn:uuid:1", into="urn:uuid:2")
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
         assert story_of(store, "urn:uuid:2").told == NOW
 
     def test_what_was_parted_stays_parted(self, shelf: Shelf) -> None:
@@ -643,10 +644,106 @@ class TestStories:
             assert work.parted(one) == frozenset({"urn:uuid:1"})
             work.part(one, "urn:uuid:2")
             work.assign(one, None, None)
-            work.merge("urn:uuid:1", into="urn:uuid:2")
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
         with shelf.reopen().begin() as work:
             assert work.parted(one) == frozenset({"urn:uuid:2"})
             assert work.parted(one + 1) == frozenset()
+
+    def test_every_told_story_is_among_the_newest_or_on_a_page(self, shelf: Shelf) -> None:
+        """Pages take the oldest first, in the order of telling, and are closed only when the newest do not hold all."""
+        for n in range(1, 8):
+            tell(shelf.store, f"urn:uuid:{n}", (judged(str(n)), ()), now=NOW + n * HOUR)
+        assert shelf.store.turn(2, keep=7) == 0
+        assert shelf.store.turn(2, keep=None) == 0
+        assert shelf.store.turn(2, keep=4) == 2
+        store = shelf.reopen()
+        assert store.turn(2, keep=None) == store.turn(2, keep=4) == 2
+        assert [[story.id[-1] for story in store.page(n)] for n in (1, 2, 3)] == [["2", "1"], ["4", "3"], []]
+
+    def test_stories_told_at_one_moment_are_turned_in_their_order(self, store: Store) -> None:
+        """What one refresh told has one time; the newest members' dates decide, and those that are newest wait."""
+        for n in range(1, 10):
+            tell(store, f"urn:uuid:{n}", (judged(str(n), published=NOW - n * HOUR), ()))
+        assert store.turn(3, keep=4) == 2
+        assert [story.id[-1] for story in store.page(1)] == ["7", "8", "9"]
+        assert [story.id[-1] for story in store.page(2)] == ["4", "5", "6"]
+
+    def test_a_page_keeps_what_is_on_it(self, store: Store) -> None:
+        """Neither a story withdrawn nor one told with an older date moves any other to another page."""
+        for n in range(1, 6):
+            tell(store, f"urn:uuid:{n}", (judged(str(n)), ()), now=NOW + n * HOUR)
+        assert store.turn(2, keep=3) == 1
+        with store.begin() as work:
+            work.tell("urn:uuid:1", None, None, NOW)
+        tell(store, "urn:uuid:old", (judged("old"), ()), now=NOW - HOUR)
+        assert store.turn(2, keep=3) == 2
+        assert [[story.id for story in store.page(n)] for n in (1, 2)] == [
+            ["urn:uuid:2"],
+            ["urn:uuid:3", "urn:uuid:old"],
+        ]
+
+    def test_what_was_told_and_is_no_more_is_gone(self, shelf: Shelf) -> None:
+        """Withdrawn and merged stories are remembered with the time and their page; told again, no longer."""
+        for n in range(1, 5):
+            tell(shelf.store, f"urn:uuid:{n}", (judged(str(n)), ()), now=NOW + n * HOUR)
+        shelf.store.turn(1, keep=3)
+        with shelf.store.begin() as work:
+            work.tell("urn:uuid:1", None, None, NOW + DAY)
+            work.merge("urn:uuid:2", into="urn:uuid:3", now=NOW + 2 * DAY)
+            work.found("urn:uuid:untold", NOW)
+            work.merge("urn:uuid:untold", into="urn:uuid:3", now=NOW + 2 * DAY)
+        store = shelf.reopen()
+        withdrawn, merged = Gone("urn:uuid:1", NOW + DAY, page=1), Gone("urn:uuid:2", NOW + 2 * DAY, "urn:uuid:3")
+        assert store.gone() == (merged, withdrawn)
+        assert store.gone(1) == (merged,)
+        assert store.gone(page=1) == (withdrawn,)
+        with store.begin() as work:
+            work.tell("urn:uuid:1", NOW, None, NOW)
+        assert store.gone() == (merged,)
+
+    def test_stories_are_found_by_every_name_they_had(self, store: Store) -> None:
+        """An id of a story that was merged leads to the one that it is part of; unknown ones are left out."""
+        tell(store, "urn:uuid:1", (judged("1"), ()))
+        tell(store, "urn:uuid:2", (judged("2"), ()))
+        with store.begin() as work:
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
+        story = story_of(store, "urn:uuid:2")
+        assert store.named(["urn:uuid:2", "urn:uuid:1", "urn:uuid:no"]) == {"urn:uuid:1": story, "urn:uuid:2": story}
+        assert store.named([]) == {}
+
+    def test_what_changed_is_unpublished_until_acknowledged(self, shelf: Shelf) -> None:
+        """Whatever may make a story look different puts all its names on the list, also a change while publishing."""
+        store = shelf.store
+        (key,) = tell(store, "urn:uuid:1", (judged("1"), ()))
+        tell(store, "urn:uuid:2", (judged("2"), ()))
+        first = store.unpublished()
+        assert first.keys() == {"urn:uuid:1", "urn:uuid:2"}
+        with store.begin() as work:
+            work.edit(key, judged("1", title="Other"), ())
+        store.acknowledge(first)
+        assert store.unpublished().keys() == {"urn:uuid:1"}
+        store.acknowledge(store.unpublished())
+        assert store.unpublished() == {}
+        with store.begin() as work:
+            work.assign(work.add(judged("3"), (), NOW), "urn:uuid:2", None)
+        store = shelf.reopen()
+        assert store.unpublished().keys() == {"urn:uuid:2"}
+        with store.begin() as work:
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
+        assert store.unpublished().keys() == {"urn:uuid:1", "urn:uuid:2"}
+
+    def test_what_failed_is_not_unpublished(self, store: Store) -> None:
+        """A transaction that is undone leaves nothing to publish."""
+
+        def half_done() -> None:
+            with store.begin() as work:
+                work.found("urn:uuid:1", NOW)
+                work.tell("urn:uuid:1", NOW, None, NOW)
+                work.tell("urn:uuid:no", NOW, None, NOW)
+
+        with pytest.raises(NotFoundError):
+            half_done()
+        assert store.unpublished() == {}
 
     def test_unknown_stories_and_items_are_errors(self, store: Store) -> None:
         """Nothing is lost in silence where an item or a story does not exist."""
@@ -657,8 +754,8 @@ class TestStories:
             lambda work: work.assign(key, "urn:uuid:no", None),
             lambda work: work.assign(key + 99, "urn:uuid:1", None),
             lambda work: work.tell("urn:uuid:no", NOW, None, NOW),
-            lambda work: work.merge("urn:uuid:no", "urn:uuid:1"),
-            lambda work: work.merge("urn:uuid:1", "urn:uuid:no"),
+            lambda work: work.merge("urn:uuid:no", "urn:uuid:1", NOW),
+            lambda work: work.merge("urn:uuid:1", "urn:uuid:no", NOW),
             lambda work: work.edit(key + 99, judged("2"), ()),
             lambda work: work.rule(key + 99, "keep"),
             lambda work: work.part(key, "urn:uuid:no"),
@@ -677,6 +774,18 @@ SEEDS = [
 
 
 class TestSeeds:
+    def test_a_seed_that_is_taken_out_is_gone(self, store: Store) -> None:
+        """Its story is deleted with it, remembered as gone under its name, and no longer so when it returns."""
+        store.plant(SEEDS, NOW, publish=True)
+        store.acknowledge(store.unpublished())
+        store.plant(SEEDS[1:], NOW + DAY, publish=True)
+        assert store.gone() == (Gone("urn:uuid:s1", NOW + DAY),)
+        assert "urn:uuid:s1" in store.unpublished()
+        store.plant(SEEDS, NOW + 2 * DAY, publish=True)
+        assert store.gone() == ()
+        store.plant(SEEDS, NOW + 3 * DAY, publish=False)
+        assert {one.id for one in store.gone()} == {"urn:uuid:s1", "urn:uuid:s2", "urn:uuid:s3"}
+
     def test_seeds_are_told_before_all_others(self, store: Store) -> None:
         """Planted seeds are told stories with their own text, in the order of their dates, below what is told here."""
         store.plant(SEEDS, NOW, publish=True)
@@ -771,7 +880,7 @@ class TestSeeds:
         store.plant(SEEDS, NOW, publish=True)
         tell(store, "urn:uuid:1", (judged("1"), ()), now=NOW)
         with store.begin() as work:
-            work.merge("urn:uuid:s1", into="urn:uuid:1")
+            work.merge("urn:uuid:s1", into="urn:uuid:1", now=NOW)
         store.plant(SEEDS, NOW + DAY, publish=True)
         story = story_of(store, "urn:uuid:s1")
         assert (story.id, story.seed, story.told) == ("urn:uuid:1", True, NOW - 300 * DAY)
