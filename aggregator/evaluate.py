@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aggregator.errors import ConfigError
-from aggregator.model import Changed, FeedHead, Item, Judged, Source, Visit
+from aggregator.model import Changed, FeedHead, Item, Judged, Rhythm, Source, Visit
 from aggregator.normalise import parse_time, plain_text, publishable_link
 from aggregator.ports import Store
 from aggregator.settle import Rules, settle
@@ -104,7 +104,8 @@ def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Sto
         now = _when(one) + timedelta(minutes=1)
         source = Source(url=item.source, name=one.outlet, language=one.lang)
         store.enlist([source], [], now)
-        settle(store, rules, Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset())), now)
+        visit = Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset()))
+        settle(store, rules, visit, Rhythm(), now)
     return tuple(_prediction(one, store) for one in labelled)
 
 

@@ -223,6 +223,10 @@ class MemoryWork:
         known = replace(after.known, boilerplate=shared, distrust=rhythm.distrust, address=adopted(rhythm))
         self._state.sources[visit.source.url] = replace(after, known=known, sentences=counts)
 
+    def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
+        for visit, plan in visits:
+            self.record(visit, plan, {})
+
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         planted = {one.item.id: one.key for one in self._state.items.values() if one.seed}
         for id in planted.keys() - {seed.id for _, seed, _ in seeds}:
@@ -363,15 +367,12 @@ class MemoryStore:
             found = sorted(found, key=lambda one: one.due)[:limit]
             for one in found:
                 state.sources[one.source.url] = replace(one, leased_until=now + lease)
-        return tuple(Task(one.source, one.known) for one in found)
+        return tuple(Task(one.source, one.known, one.rhythm) for one in found)
 
     def release(self, tasks: Iterable[Task]) -> None:
         with self._writing() as state:
             for task in tasks:
                 state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=None)
-
-    def rhythm(self, source: str) -> Rhythm:
-        return self._state.sources[source].rhythm if source in self._state.sources else Rhythm()
 
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""

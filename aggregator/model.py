@@ -44,11 +44,33 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What is remembered of a source to decide when to visit it next."""
+
+    interval: timedelta | None = None  # None: never visited
+    failures: int = 0  # in a row
+    failing_since: datetime | None = None
+    last_visit: datetime | None = None
+    last_success: datetime | None = None
+    last_new: datetime | None = None  # when it last brought an entry not seen before
+    moved_to: str | None = None  # where it has been redirected permanently, not yet adopted
+    moved_since: datetime | None = None
+    moved_count: int = 0
+    last_unconditional: datetime | None = None
+    distrust: bool = False  # ask once without validators: the server's "not modified" looks stale
+    status: int | None = None  # HTTP status of the last failure; None: it went well, or no answer came
+    ttl: timedelta | None = None  # what the document last read asks for (FeedHead): a 304 does not repeat it
+    skip_hours: frozenset[int] = frozenset()  # 0..23, UTC
+    skip_days: frozenset[int] = frozenset()  # 0 Monday .. 6 Sunday, UTC
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One source to be visited, with all that the visit needs; no store is asked on the way."""
 
     source: Source
     known: Known = Known()
+    rhythm: Rhythm = Rhythm()  # for settling what comes of it; the visit itself has no use for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,27 +252,6 @@ class Visit:
     freshness: Freshness = Freshness()
     moved_to: str | None = None  # where permanent redirects (301, 308) led, if they did
     received: int = 0  # bytes over the wire
-
-
-@dataclass(frozen=True, slots=True)
-class Rhythm:
-    """What is remembered of a source to decide when to visit it next."""
-
-    interval: timedelta | None = None  # None: never visited
-    failures: int = 0  # in a row
-    failing_since: datetime | None = None
-    last_visit: datetime | None = None
-    last_success: datetime | None = None
-    last_new: datetime | None = None  # when it last brought an entry not seen before
-    moved_to: str | None = None  # where it has been redirected permanently, not yet adopted
-    moved_since: datetime | None = None
-    moved_count: int = 0
-    last_unconditional: datetime | None = None
-    distrust: bool = False  # ask once without validators: the server's "not modified" looks stale
-    status: int | None = None  # HTTP status of the last failure; None: it went well, or no answer came
-    ttl: timedelta | None = None  # what the document last read asks for (FeedHead): a 304 does not repeat it
-    skip_hours: frozenset[int] = frozenset()  # 0..23, UTC
-    skip_days: frozenset[int] = frozenset()  # 0 Monday .. 6 Sunday, UTC
 
 
 @dataclass(frozen=True, slots=True)

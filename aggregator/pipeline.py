@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,16 +20,22 @@ from aggregator.model import (
     Judged,
     NotModified,
     Refused,
+    Rhythm,
     Task,
     Unchanged,
     Visit,
 )
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Publisher, Store
-from aggregator.settle import Rules, Settled, settle
+from aggregator.settle import Rules, Settled, settle, settle_quiet
 from aggregator.stories import present
 from aggregator.topics import Judge
 
 LEASE = timedelta(minutes=15)  # longer than any visit may take; what a process held that died is free after it
+
+# Visits that read nothing new are remembered together: a transaction for each cost as much as the request. What is
+# lost with a process that dies are answers "not modified", for which the servers are asked again.
+TOGETHER = 100  # visits; twice as many were not measurably cheaper
+WAIT = timedelta(seconds=1)  # from the end of the first to that of the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def refresh(
     lane: Callable[[Task], str],
     everything: bool = False,
 ) -> Generator[Settled, None, None]:
-    """Claim what is due, visit many sources at once, settle one visit at a time.
+    """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
 
     What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
     settled, and what was claimed and not visited is given back.
@@ -61,12 +67,35 @@ def refresh(
     waiting = {task.source.url: task for task in tasks}
     try:
         with closing(engine.map(partial(collect, collector), tasks, lane)) as visits:
-            for visit in visits:
-                settled = settle(store, rules, visit, now)
-                del waiting[visit.source.url]
-                yield settled
+            for group in _grouped(visits):
+                done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
+                for visit in group:
+                    del waiting[visit.source.url]
+                yield from done
     finally:
         store.release(waiting.values())
+
+
+def _grouped(visits: Iterable[Visit]) -> Iterator[list[Visit]]:
+    """A visit that read a document by itself; those that did not together, as long as they end close to each other."""
+    quiet: list[Visit] = []
+    for visit in visits:
+        if isinstance(visit.outcome, Changed):
+            yield [visit]
+            continue
+        quiet.append(visit)
+        if len(quiet) == TOGETHER or visit.finished - quiet[0].finished > WAIT:
+            yield quiet
+            quiet = []
+    if quiet:
+        yield quiet
+
+
+def _settle(store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], now: datetime) -> list[Settled]:
+    visit, rhythm = group[0]
+    if isinstance(visit.outcome, Changed):
+        return [settle(store, rules, visit, rhythm, now)]
+    return settle_quiet(store, rules, group)
 
 
 def collect(collector: Collector, task: Task) -> Visit:

@@ -13,7 +13,6 @@ from aggregator.model import (
     Gone,
     Judged,
     Plan,
-    Rhythm,
     Seed,
     Source,
     SourceHealth,
@@ -139,6 +138,10 @@ class Work(Protocol):
         """
         ...
 
+    def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
+        """End visits that read no document: for each what `record` does, all at once. NotFoundError: one unlisted."""
+        ...
+
 
 class Store(Protocol):
     """Remembers sources, items, stories and decisions."""
@@ -166,10 +169,6 @@ class Store(Protocol):
 
     def release(self, tasks: Iterable[Task]) -> None:
         """Give back claimed tasks that were not visited; they are due as before."""
-        ...
-
-    def rhythm(self, source: str) -> Rhythm:
-        """The source's Rhythm; a fresh one if it was never visited."""
         ...
 
     def next_due(self) -> datetime | None: ...

@@ -138,23 +138,34 @@ def known_of(row: Sequence[Any]) -> Known:
     )
 
 
-def rhythm_of(row: Any) -> Rhythm:
+# The columns that make a Rhythm, in the order in which rhythm_of takes them.
+RHYTHM = (
+    *(rhythm.c.interval, rhythm.c.failures, rhythm.c.failing_since, rhythm.c.last_visit, rhythm.c.last_success),
+    *(rhythm.c.last_new, rhythm.c.moved_to, rhythm.c.moved_since, rhythm.c.moved_count, rhythm.c.last_unconditional),
+    *(rhythm.c.distrust, rhythm.c.status, rhythm.c.ttl, rhythm.c.skip_hours, rhythm.c.skip_days),
+)
+
+
+def rhythm_of(row: Sequence[Any]) -> Rhythm:
+    """The rhythm of a row of the columns RHYTHM; by position, like known_of."""
+    interval, failures, failing_since, last_visit, last_success, last_new, moved_to, moved_since, moved_count = row[:9]
+    last_unconditional, distrust, status, ttl, skip_hours, skip_days = row[9:]
     return Rhythm(
-        interval=length(row.interval),
-        failures=row.failures,
-        failing_since=moment(row.failing_since),
-        last_visit=moment(row.last_visit),
-        last_success=moment(row.last_success),
-        last_new=moment(row.last_new),
-        moved_to=row.moved_to,
-        moved_since=moment(row.moved_since),
-        moved_count=row.moved_count,
-        last_unconditional=moment(row.last_unconditional),
-        distrust=row.distrust,
-        status=row.status,
-        ttl=length(row.ttl),
-        skip_hours=frozenset(_tuple(row.skip_hours)),
-        skip_days=frozenset(_tuple(row.skip_days)),
+        length(interval),
+        failures,
+        moment(failing_since),
+        moment(last_visit),
+        moment(last_success),
+        moment(last_new),
+        moved_to,
+        moment(moved_since),
+        moved_count,
+        moment(last_unconditional),
+        distrust,
+        status,
+        length(ttl),
+        frozenset(_tuple(skip_hours)),
+        frozenset(_tuple(skip_days)),
     )
 
 
@@ -183,13 +194,14 @@ def rhythm_row(plan: Plan) -> dict[str, Any]:
 
 
 def visit_row(visit: Visit, plan: Plan) -> dict[str, Any]:
-    """What a visit leaves in the table rhythm, but for the validators: see keeps_validators."""
+    """What a visit leaves in the table rhythm; a failure that brought no validators leaves those known before."""
     retry_after = visit.freshness.retry_after
+    kept = isinstance(visit.outcome, Failed) and visit.validators == Validators()
+    validators = {} if kept else {"etag": visit.validators.etag, "last_modified": visit.validators.last_modified}
     return {
         "held_until": None if retry_after is None else micros(visit.finished + retry_after),
         "leased_until": None,
-        "etag": visit.validators.etag,
-        "last_modified": visit.validators.last_modified,
+        **validators,
         "failure": _failure(visit.outcome),
         **rhythm_row(plan),
     }
@@ -201,11 +213,6 @@ def _failure(outcome: Outcome) -> str:
             return message
         case Changed() | Unchanged():
             return ""
-
-
-def keeps_validators(visit: Visit) -> bool:
-    """Whether the validators known before stay: a failure that brought none says nothing of the document."""
-    return isinstance(visit.outcome, Failed) and visit.validators == Validators()
 
 
 def memory_row(visit: Visit, changed: Changed) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +17,8 @@ from aggregator.model import (
     Item,
     Joins,
     Judged,
+    Plan,
+    Rhythm,
     StoredItem,
     StoredStory,
     Visit,
@@ -24,7 +26,7 @@ from aggregator.model import (
 from aggregator.normalise import canonical_link
 from aggregator.ports import Store, Work
 from aggregator.stories import Folder, lead, story_id
-from aggregator.topics import Judge
+from aggregator.topics import BODY_READ, Judge
 from aggregator.words import comparable, sentence_hash, sentences
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -67,21 +69,31 @@ class Settling:
     touched: set[str] = field(default_factory=set)  # stories that gained, lost or edited a member
 
 
-def settle(store: Store, rules: Rules, visit: Visit, now: datetime) -> Settled:
+def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: datetime) -> Settled:
     """Fold a visit's items into stories and remember it all, in one transaction.
 
-    `now` is the time of the refresh, so that all that it brings is told at one moment, in the order of its dates.
+    `rhythm`: the source's before the visit. `now`: the time of the refresh, so that all that it brings is told at one
+    moment, in the order of its dates.
     """
     judged = visit.outcome.judged if isinstance(visit.outcome, Changed) else ()
-    rhythm = store.rhythm(visit.source.url)
     with store.begin() as work:
         settling = Settling(work, rules, now)
         for one in judged:
             _take(settling, one)
         told = tell(settling)
-        plan = pace.plan(rhythm, visit, rules.bounds, visit.source, _draw(visit))
-        work.record(visit, plan, _sentence_counts(settling.fresh))
+        work.record(visit, _plan(rules, visit, rhythm), _sentence_counts(settling.fresh))
     return Settled(visit, len(settling.fresh), settling.kept, told, bool(settling.touched))
+
+
+def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
+    """Remember visits that read no document, in one transaction; each with its source's rhythm before it."""
+    with store.begin() as work:
+        work.record_quiet([(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits])
+    return [Settled(visit) for visit, _ in visits]
+
+
+def _plan(rules: Rules, visit: Visit, rhythm: Rhythm) -> Plan:
+    return pace.plan(rhythm, visit, rules.bounds, visit.source, _draw(visit))
 
 
 def _take(settling: Settling, judged: Judged) -> None:
@@ -234,9 +246,11 @@ def _reads_differently(old: Item, new: Item) -> bool:
 
 
 def _sentence_counts(items: Iterable[Item]) -> Counter[int]:
-    """In how many of the items each sentence stands: what many items of one source share is boilerplate."""
+    """In how many of the items each sentence that is read stands: what many items of a source share is boilerplate."""
     return Counter(
-        hash for item in items for hash in {sentence_hash(s) for s in sentences(item.summary + "\n" + item.body)}
+        hash
+        for item in items
+        for hash in set(map(sentence_hash, set(sentences(item.summary + "\n" + item.body[:BODY_READ]))))
     )
 
 

@@ -11,13 +11,12 @@ from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, 
 
 from aggregator import rows
 from aggregator.database import Database
-from aggregator.model import Gone, Rhythm, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.model import Gone, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.schema import gone, item, memory, rhythm, sentence, setting, source, story, story_name, unpublished
 from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
 
-_RHYTHM = select(rhythm).where(rhythm.c.url == bindparam("url_"))
 _LEASE = update(rhythm).where(rhythm.c.url == bindparam("url_")).values(leased_until=bindparam("until"))
 _VISITED = and_(source.c.position.is_not(None), source.c.enabled.is_(True))
 
@@ -70,17 +69,15 @@ class SqlStore:
             found = connection.execute(due).all()
             if found:
                 connection.execute(_LEASE, [{"url_": row.url, "until": until} for row in found])
-        return tuple(Task(self._source(row), rows.known_of(row[len(source.c) :])) for row in found)
+        return tuple(
+            Task(self._source(row), rows.known_of(row[_SOURCE_ENDS:_KNOWN_ENDS]), rows.rhythm_of(row[_KNOWN_ENDS:]))
+            for row in found
+        )
 
     def release(self, tasks: Iterable[Task]) -> None:
         if leases := [{"url_": task.source.url, "until": None} for task in tasks]:
             with self._database.writing() as connection:
                 connection.execute(_LEASE, leases)
-
-    def rhythm(self, source: str) -> Rhythm:
-        with self._database.reading() as connection:
-            row = connection.execute(_RHYTHM, {"url_": source}).one_or_none()
-        return Rhythm() if row is None else rows.rhythm_of(row)
 
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""
@@ -208,8 +205,12 @@ class SqlStore:
 _UNVISITED = {"why": "new", "failure": "", "failures": 0, "moved_count": 0, "distrust": False}
 
 _TASK = (
-    select(source, *rows.KNOWN).join(rhythm, rhythm.c.url == source.c.url).join(memory, memory.c.url == source.c.url)
+    select(source, *rows.KNOWN, *rows.RHYTHM)
+    .join(rhythm, rhythm.c.url == source.c.url)
+    .join(memory, memory.c.url == source.c.url)
 )
+_SOURCE_ENDS = len(source.c)  # where the columns of a Known begin in a row of _TASK
+_KNOWN_ENDS = _SOURCE_ENDS + len(rows.KNOWN)
 _HEALTH = (
     select(source, rhythm.c.interval.label("pace"), memory.c.warning, memory.c.title, memory.c.site)
     .add_columns(*(column for column in rhythm.c if column.name not in ("url", "interval")))

@@ -23,7 +23,7 @@ from aggregator.errors import ConfigError
 from aggregator.model import Decision, Item, Reason, Verdict
 from aggregator.words import Match, Matcher, sentence_hash, sentences
 
-_BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
+BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
 _REASONS = 12  # in a verdict: more than anybody reads
 _MASK, _BOILERPLATE = "masks", "boilerplate"
 
@@ -276,7 +276,7 @@ class Judge:
 
     def _may_belong(self, item: Item, scope: Scope) -> bool:
         """Whether any rule in favour could hold: the cheap question that spares most items the rest."""
-        text = "\n".join((item.title, item.summary, *item.categories, item.body[:_BODY_READ]))
+        text = "\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ]))
         there = self._matcher.names(text).union(scope.implies)
         return any(
             rule.weight > 0 and all(not there.isdisjoint(choice) for choice in rule.all) for rule in self._pack.rules
@@ -295,7 +295,7 @@ class Judge:
         if not item.title and summary:
             title, summary = summary[:1], summary[1:]
         categories = self._look(item.categories, frozenset())
-        body = self._look(sentences(item.body[:_BODY_READ]), boilerplate)
+        body = self._look(sentences(item.body[:BODY_READ]), boilerplate)
         if not any((*title, *summary, *categories, *body)):
             return []
         implied = {concept: [Match(concept, "", 0, 0)] for concept in scope.implies}

@@ -203,17 +203,27 @@ class SqlWork:
         return frozenset(self._connection.execute(ids).scalars())
 
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
-        url, values = visit.source.url, rows.visit_row(visit, plan)
-        if rows.keeps_validators(visit):
-            values = {name: value for name, value in values.items() if name not in ("etag", "last_modified")}
-        done = self._connection.execute(_RECORD, {"url_": url, **values})
-        if done.rowcount == 0:
-            raise NotFoundError(f"the source {url} was never listed; name it in the configuration first")
+        url = visit.source.url
+        self.record_quiet([(visit, plan)])
         if isinstance(visit.outcome, Changed):
             values = rows.memory_row(visit, visit.outcome)
             self._connection.execute(_REMEMBER, {"url_": url, **values})
         if sentences:
             self._count(url, sentences)
+
+    def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
+        shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)  # by their columns: see visit_row
+        for visit, plan in visits:
+            values = {"url_": visit.source.url, **rows.visit_row(visit, plan)}
+            shapes[len(values)].append(values)
+        for alike in shapes.values():
+            if self._connection.execute(_RECORD, alike).rowcount < len(alike):
+                raise self._unlisted([values["url_"] for values in alike])
+
+    def _unlisted(self, urls: Sequence[str]) -> NotFoundError:
+        known = set(self._connection.execute(select(rhythm.c.url).where(rhythm.c.url.in_(urls))).scalars())
+        missing = next(url for url in urls if url not in known)
+        return NotFoundError(f"the source {missing} was never listed; name it in the configuration first")
 
     def _count(self, url: str, sentences: Mapping[int, int]) -> None:
         known = self._connection.execute(_COUNTED, {"url_": url}).scalar()

@@ -170,7 +170,7 @@ class TestSources:
         assert task.source == A
         assert task.known.body is None
         assert task.known.entries == frozenset()
-        assert store.rhythm(A.url) == Rhythm()
+        assert task.rhythm == Rhythm()
         assert store.next_due() == NOW + LEASE
 
     def test_a_task_has_the_headers_of_the_configuration(self, store: Store) -> None:
@@ -199,7 +199,7 @@ class TestSources:
         assert [one.source for one in store.health()] == [B, A]
         task = {task.source: task for task in store.claim(NOW + DAY, LEASE)}[A]
         assert task.known.body == b"b" * 16
-        assert store.rhythm(A.url).last_visit == NOW
+        assert task.rhythm.last_visit == NOW
 
     def test_a_changed_source_is_as_configured(self, store: Store) -> None:
         """A new name, scope or interval in the configuration counts from the next task on; the due time stays."""
@@ -349,11 +349,38 @@ class TestVisits:
         shelf.store.enlist([A], [], NOW)
         record(shelf.store, visit(A), Plan(NOW + HOUR, rhythm, "because"))
         store = shelf.reopen()
-        assert store.rhythm(A.url) == rhythm
+        assert [task.rhythm for task in store.claim(NOW + HOUR, LEASE)] == [rhythm]
         (health,) = store.health()
         assert (health.next_due, health.why, health.moved_to) == (NOW + HOUR, "because", "https://new.example/")
         assert (health.last_visit, health.last_success, health.last_new) == (NOW, NOW - 2 * DAY, rhythm.last_new)
-        assert store.rhythm("https://unknown.example/") == Rhythm()
+
+    def test_quiet_visits_are_recorded_together(self, store: Store) -> None:
+        """Each as if alone: its plan, its failure, its validators; a failure that brought none leaves the old ones."""
+        store.enlist([A, B, C], [], NOW)
+        old, new = Validators('"old"'), Validators('"new"')
+        for one in (A, B, C):
+            record(store, visit(one, validators=old), plan(NOW))
+        unread = Failed(FailureKind.SOFT, "it broke", 500)
+        with store.begin() as work:
+            work.record_quiet(
+                [
+                    (visit(A, Unchanged("304"), validators=new), plan(NOW + HOUR)),
+                    (visit(B, unread, validators=Validators()), plan(NOW + 2 * HOUR)),
+                    (visit(C, unread, validators=old), plan(NOW + 3 * HOUR)),
+                ]
+            )
+        assert [one.next_due for one in store.health()] == [NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR]
+        assert [one.problem for one in store.health()] == ["", "it broke", "it broke"]
+        known = [task.known.validators for task in store.claim(NOW + DAY, LEASE)]
+        assert known == [new, old, old]
+
+    def test_a_quiet_visit_to_an_unlisted_source_undoes_all(self, store: Store) -> None:
+        """None of a batch is recorded if one is of a source that was never listed, and the error names that one."""
+        store.enlist([A], [], NOW)
+        quiet = [(visit(one, Unchanged("304")), plan(NOW + HOUR)) for one in (A, B)]
+        with pytest.raises(NotFoundError, match=B.url), store.begin() as work:
+            work.record_quiet(quiet)
+        assert store.next_due() == NOW
 
     def test_a_distrusted_source_is_asked_without_its_validators(self, store: Store) -> None:
         """Distrust shows in the task; the validators are still there for when trust returns."""

@@ -98,15 +98,16 @@ def visits(store: SqlStore) -> None:
     with timed("release everything", SOURCES, "source"):
         store.release(tasks)
     answers = [quiet(n) for n in range(SOURCES)]
-    with timed("rhythm", SOURCES, "source"):
-        for answer in answers:
-            store.rhythm(answer.source.url)
     for batch in (1, 10, 100):
         with timed(f"record a 304, {batch} a transaction", SOURCES, "visit"):
             for start in range(0, SOURCES, batch):
                 with store.begin() as work:
                     for n in range(start, start + batch):
                         work.record(answers[n], plan(n), {})
+    with timed("record 304s together, 100 a transaction", SOURCES, "visit"):
+        for start in range(0, SOURCES, 100):
+            with store.begin() as work:
+                work.record_quiet([(answers[n], plan(n)) for n in range(start, start + 100)])
     with timed("next_due", 100, "call"):
         for _ in range(100):
             store.next_due()
