@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aggregator import pipeline
+from aggregator import pipeline, press
 from aggregator.config import Config, nearest
 from aggregator.discovery import feeds_of
 from aggregator.engine import Children, Threads, registrable_domain
@@ -36,8 +36,9 @@ from aggregator.model import (
     Task,
 )
 from aggregator.pace import Bounds
-from aggregator.pipeline import Collector, Published
+from aggregator.pipeline import Collector
 from aggregator.ports import Clock, Engine, Publisher, Store
+from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
 from aggregator.settle import Rules, Settled, reconsider
@@ -80,9 +81,10 @@ class App:
         """Visit what is due; see pipeline.refresh."""
         return pipeline.refresh(self.collector, self.engine, self.store, self.rules, lane=_lane, everything=everything)
 
-    def publish(self) -> Published:
-        """Write the published files."""
-        return pipeline.publish(self.store, self.publisher, self.frame, self.config.feed.max_entries)
+    def publish(self, *, everything: bool = False) -> Published:
+        """Write the published files; see press.publish."""
+        entries = self.config.feed.max_entries
+        return press.publish(self.store, self.publisher, self.frame, entries, everything=everything)
 
 
 def load_subject(config: Config) -> Subject:

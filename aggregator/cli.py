@@ -123,7 +123,8 @@ def _tried(result: tuple[bool, str]) -> bool:
 def publish(config: ConfigPath = CONFIG) -> None:
     """Write the published files anew from the store."""
     with application.open_app(load(config), SystemClock()) as opened:
-        report.show(out, report.published(opened.publish(), opened.config.resolve(opened.config.feed.output)))
+        done = opened.publish(everything=True)
+        report.show(out, report.published(done, opened.config.resolve(opened.config.feed.output)))
 
 
 @app.command()

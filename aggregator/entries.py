@@ -128,7 +128,7 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
     title = clean(story.title) or shorten(summary, _TITLE_CHARACTERS) or _untitled(members)
     presentable = replace(
         story,
-        id=_identifier(story.id),
+        id=identifier(story.id),
         title=title,
         summary=shorten(summary, excerpt_characters),
         link=publishable(story.link),
@@ -183,7 +183,7 @@ def _enclosures(enclosures: Iterable[Enclosure]) -> Iterable[Enclosure]:
             yield Enclosure(url, kind if known else "application/octet-stream", length)
 
 
-def _identifier(id: str) -> str:
+def identifier(id: str) -> str:
     """The story's id; where that is no URI, which Atom asks for (RFC 4287, 4.2.6), one that follows from it."""
     if _URI.fullmatch(id):
         return id

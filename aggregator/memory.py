@@ -299,8 +299,8 @@ class MemoryWork:
         """Remember a story as gone that is told no more, and no longer so one that is told again."""
         before = self._state.stories[story]
         if before.told is not None and told is None:
-            self._touched.add(story)
             self._state.gone[story] = Gone(story, now, page=before.page)
+            self._retell(story, page=None)  # told again, it counts as news
         elif before.told is None and told is not None:
             self._state.gone.pop(story, None)
 

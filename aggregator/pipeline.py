@@ -1,4 +1,4 @@
-"""The whole journey in one place: refresh, collect, settle, publish."""
+"""The whole journey in one place: refresh, collect, settle; `press` publishes what it brought."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from aggregator import parse, render
+from aggregator import parse
 from aggregator.errors import FeedError
 from aggregator.model import (
     Changed,
-    Edition,
     Failed,
     FailureKind,
     Fetched,
@@ -25,9 +24,8 @@ from aggregator.model import (
     Unchanged,
     Visit,
 )
-from aggregator.ports import Clock, Engine, Fetch, Isolate, Publisher, Store
+from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.settle import Rules, Settled, settle, settle_quiet
-from aggregator.stories import present
 from aggregator.topics import Judge
 
 LEASE = timedelta(minutes=15)  # longer than any visit may take; what a process held that died is free after it
@@ -150,25 +148,3 @@ def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Vi
         body=body,
         head=document.head_digest,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What publishing did."""
-
-    changed: tuple[str, ...]  # names of the files that are new or different
-    problems: tuple[str, ...]  # stories that could not be written, and why
-
-
-def publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int) -> Published:
-    """Write what has been told as feeds and a page, in the frame's words.
-
-    `max_entries`: stories in the subscription documents, the newest told; 0: all.
-    """
-    told = store.stories(max_entries or None)
-    sources = {source.url: source for source in frame.sources}
-    stories = tuple(present(story, sources, frame.language) for story in told)
-    updated = max((max(story.updated, story.told) for story in stories), default=frame.updated)
-    problems: list[str] = []
-    files = render.render(replace(frame, stories=stories, updated=updated), problems)
-    return Published(publisher.publish(files), tuple(problems))

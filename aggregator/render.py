@@ -13,16 +13,20 @@ from typing import Any
 from lxml import etree
 
 from aggregator import page
-from aggregator.entries import Entry, clean, instant, plausible, prepare, publishable, timestamp
-from aggregator.model import Edition, Enclosure, Member, Story
+from aggregator.entries import Entry, clean, identifier, instant, plausible, prepare, publishable, timestamp
+from aggregator.model import Edition, Enclosure, Gone, Member, Story
 from aggregator.normalise import clean_language_tag
 from aggregator.sources import to_opml
 
 ATOM = "http://www.w3.org/2005/Atom"
+HISTORY = "http://purl.org/syndication/history/1.0"
+TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GENERATOR = "aggregator"
-MEDIA_TYPES = {"rss.xml": "application/rss+xml", "atom.xml": "application/atom+xml"}
+MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml"}
+SUBSCRIBED = {"rss": "rss.xml", "atom": "atom.xml", "feed": "feed.json"}
+ARCHIVED = {"rss": "archive/rss-{}.xml", "atom": "archive/atom-{}.xml", "feed": "archive/feed-{}.json"}
 
 
 def render(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
@@ -43,6 +47,51 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
     }
 
 
+def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
+    """A closed page of the archive, the edition's `page`, in each feed format (RFC 5005, section 4).
+
+    The page's neighbour to come has its address here already, so that the document need not change when it comes.
+    """
+    edition = _presentable(edition)
+    entries = prepare(edition, [] if problems is None else problems)
+    return {
+        _address(edition, "rss"): rss(edition, entries),
+        _address(edition, "atom"): atom(edition, entries),
+        _address(edition, "feed"): json_feed(edition, entries),
+    }
+
+
+def page_names(number: int) -> frozenset[str]:
+    """The files of a closed page of the archive."""
+    return frozenset(name.format(number) for name in ARCHIVED.values())
+
+
+def _address(edition: Edition, kind: str, page: int | None = None) -> str:
+    """Where a document of the kind "rss", "atom" or "feed" lies below the folder; 0: the one to subscribe to."""
+    number = edition.page if page is None else page
+    return ARCHIVED[kind].format(number) if number else SUBSCRIBED[kind]
+
+
+def _neighbours(edition: Edition, kind: str) -> list[tuple[str, str]]:
+    """The documents that this one is a part of a feed with: link relation and address (RFC 5005, section 4)."""
+    links = []
+    before = edition.page - 1 if edition.page else edition.pages
+    if before:
+        links.append(("prev-archive", edition.link + _address(edition, kind, before)))
+    if edition.page:
+        links.append(("next-archive", edition.link + _address(edition, kind, edition.page + 1)))
+        links.append(("current", edition.link + _address(edition, kind, 0)))
+    return links
+
+
+def _history(parent: Any, edition: Edition, kind: str, at: int) -> None:
+    """Say at a position of the feed's head what it is a part of, and that an archive page is one."""
+    for rel, href in reversed(_neighbours(edition, kind)):
+        parent.insert(at, etree.Element(f"{{{ATOM}}}link", rel=rel, href=href))
+    if edition.page:
+        parent.insert(at, etree.Element(f"{{{HISTORY}}}archive", nsmap={"fh": HISTORY}))
+
+
 def _presentable(edition: Edition) -> Edition:
     title = clean(edition.title) or "Untitled"
     link = publishable(edition.link) or edition.link
@@ -60,13 +109,14 @@ def _presentable(edition: Edition) -> Edition:
 def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
     """RSS 2.0 with the Atom, content and Dublin Core modules (rssboard.org/rss-specification, rss-profile)."""
     entries = tuple(entries)
-    feed = _generator(edition, "rss.xml")
+    feed = _generator(edition, "rss")
     for entry in entries:
         _rss_item(feed.add_entry(order="append"), entry)
     root = etree.fromstring(feed.rss_str())
     channel = root.find("channel")
+    self_link = channel.find(f"{{{ATOM}}}link")
+    _history(channel, edition, "rss", channel.index(self_link) + 1)
     if edition.hub:  # feedgen writes rel=self only
-        self_link = channel.find(f"{{{ATOM}}}link")
         self_link.addnext(etree.Element(f"{{{ATOM}}}link", rel="hub", href=edition.hub))
     for item, entry in zip(channel.iterfind("item"), entries, strict=True):
         etree.SubElement(item, f"{{{ATOM}}}updated").text = timestamp(entry.story.updated)
@@ -99,7 +149,7 @@ def _rss_item(item: Any, entry: Entry) -> None:
 def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     """Atom 1.0 (RFC 4287)."""
     entries = tuple(entries)
-    feed = _generator(edition, "atom.xml")
+    feed = _generator(edition, "atom")
     for entry in entries:
         _atom_entry(feed.add_entry(order="append"), entry)
     root = etree.fromstring(feed.atom_str())
@@ -109,7 +159,19 @@ def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     for element, entry in reversed(list(zip(elements, entries, strict=True))):  # from the oldest on: see _Spelling
         element.find(f"{{{ATOM}}}updated").text = spell(entry.story.updated)
         _finish_atom_entry(element, entry.story)
+    _history(root, edition, "atom", root.index(root.find(f"{{{ATOM}}}link")) + 1)
+    for one in edition.gone:
+        _tombstone(root, one)
     return _serialised(root)
+
+
+def _tombstone(root: Any, one: Gone) -> None:
+    """Say that an entry is no more (RFC 6721): for readers that keep it, not for those that never saw it."""
+    when, names = timestamp(instant(one.at)), {"at": TOMBSTONES}
+    deleted = etree.SubElement(root, f"{{{TOMBSTONES}}}deleted-entry", ref=identifier(one.id), when=when, nsmap=names)
+    if one.into is not None:
+        comment = etree.SubElement(deleted, f"{{{TOMBSTONES}}}comment")
+        comment.text = f"Told as one story with {identifier(one.into)}"
 
 
 def _atom_entry(element: Any, entry: Entry) -> None:
@@ -186,11 +248,13 @@ class _Spelling:
 
 def json_feed(edition: Edition, entries: Iterable[Entry]) -> bytes:
     """JSON Feed 1.1 (jsonfeed.org/version/1.1)."""
+    older = dict(_neighbours(edition, "feed")).get("prev-archive")
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": edition.title,
         "home_page_url": edition.link,
-        "feed_url": edition.link + "feed.json",
+        "feed_url": edition.link + _address(edition, "feed"),
+        **({"next_url": older} if older else {}),
         "description": edition.description,
         "favicon": edition.link + "favicon.svg",
         "authors": [{"name": edition.title, "url": edition.link}],
@@ -244,8 +308,8 @@ def _json_story(story: Story) -> dict[str, Any]:
     }
 
 
-def _generator(edition: Edition, name: str) -> Any:
-    """A feedgen feed with all but its entries."""
+def _generator(edition: Edition, kind: str) -> Any:
+    """A feedgen feed of the kind "rss" or "atom" with all but its entries."""
     from feedgen.feed import FeedGenerator
 
     feed = FeedGenerator()
@@ -258,7 +322,8 @@ def _generator(edition: Edition, name: str) -> Any:
     feed.author(name=edition.title, uri=edition.link)
     feed.updated(edition.updated)  # feedgen's default is the time of the call
     feed.generator(GENERATOR)
-    feed.link(href=edition.link + name, rel="self", type=MEDIA_TYPES[name])  # first: validators look for it there
+    address = edition.link + _address(edition, kind)
+    feed.link(href=address, rel="self", type=MEDIA_TYPES[kind])  # first: validators look for it there
     if edition.hub:
         feed.link(href=edition.hub, rel="hub")
     feed.link(href=edition.link, rel="alternate", type="text/html")  # last: feedgen makes it RSS's <link>

@@ -27,7 +27,7 @@ from aggregator.model import (
     Unchanged,
     Verdict,
 )
-from aggregator.pipeline import Published
+from aggregator.press import Published
 from aggregator.settle import Settled
 
 Part = Table | str
@@ -68,7 +68,10 @@ def summary(outcomes: Sequence[Settled]) -> str:
 
 def published(done: Published, folder: Path) -> str:
     """What publishing did, in a line, and a line for each story that could not be written."""
-    return "\n".join([f"published in {folder}: {', '.join(done.changed) or 'nothing changed'}", *done.problems])
+    names = [name for name in done.changed if "/" not in name]
+    if further := len(done.changed) - len(names):
+        names.append(f"{further} further {'page' if further == 1 else 'pages'}")
+    return "\n".join([f"published in {folder}: {', '.join(names) or 'nothing changed'}", *done.problems])
 
 
 def visits(outcomes: Sequence[Settled]) -> Table:

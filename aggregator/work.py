@@ -330,6 +330,7 @@ class SqlWork:
             self._touch(row.number)
             self._connection.execute(_FORGET, {"id_": row.id})
             self._connection.execute(insert(gone).values(id=row.id, at=rows.micros(now), page=row.page))
+            self._set(row.number, page=None)  # told again, it counts as news
         elif row.told is None and told is not None:
             self._connection.execute(_FORGET, {"id_": row.id})
 

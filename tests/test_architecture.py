@@ -72,6 +72,7 @@ ROOMS = {
     "curator": room("flow"),
     "evaluate": room("flow", "pydantic"),
     "pipeline": room("flow"),
+    "press": room("flow"),
     "settle": room("flow"),
     "addresses": room("shell", wing="fetch"),
     "coding": room("shell", "brotli backports", wing="fetch"),

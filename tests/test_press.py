@@ -1,0 +1,240 @@
+"""What is published from a store: the newest stories, and an archive whose pages stand once they are closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from aggregator.memory import MemoryStore
+from aggregator.model import Decision, Edition, Evidence, Item, Judged, Reason, Source, Verdict
+from aggregator.ports import Publisher, Store
+from aggregator.press import PAGE, publish
+from aggregator.publish import FolderPublisher, MemoryPublisher
+from aggregator.store import SqlStore
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LINK = "https://feed.example/nk/"
+SOURCE = Source("https://a.example/feed", "Alpha", "en")
+FRAME = Edition("Test", LINK, "Every story once.", "en", (), (SOURCE,), NOW)
+ATOM = "{http://www.w3.org/2005/Atom}"
+ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
+DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
+FEEDS = {"rss.xml": "channel/item/guid", "atom.xml": f"{ATOM}entry/{ATOM}id"}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened: Store = MemoryStore() if request.param == "memory" else SqlStore(f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def public() -> MemoryPublisher:
+    return MemoryPublisher()
+
+
+def name(number: int) -> str:
+    return f"urn:uuid:00000000-0000-4000-8000-{number:012}"
+
+
+def tell(store: Store, *numbers: int, now: datetime | None = None) -> None:
+    """Tell stories of one item each, an hour apart unless told when."""
+    for number in numbers:
+        when = now or NOW + number * HOUR
+        with store.begin() as work:
+            work.found(name(number), when)
+            work.assign(work.add(judged(number), (), when), name(number), Evidence("founds", "", 1.0))
+            work.tell(name(number), when, work.story(name(number)).members[0].key, when)  # type: ignore[union-attr]
+
+
+def judged(number: int, title: str = "") -> Judged:
+    item = Item(SOURCE.url, str(number), f"https://a.example/{number}", title or f"Story {number}", "What happened.")
+    return Judged(item, Verdict(Decision.KEPT, 0.9, (Reason("title", "defector", "defector", 0.9),), "r"))
+
+
+def told(files: dict[str, bytes], document: str) -> list[int]:
+    """The numbers of the stories in a document, in its order."""
+    if document.endswith(".json"):
+        ids = [item["id"] for item in json.loads(files[document])["items"]]
+    else:
+        root = etree.fromstring(files[document])
+        ids = [found.text for found in root.iterfind(FEEDS["rss.xml" if root.tag == "rss" else "atom.xml"])]
+    return [int(id[-12:]) for id in ids]
+
+
+def links(data: bytes) -> dict[str, str]:
+    """The links of the feed itself: relation → address."""
+    root = etree.fromstring(data)
+    head = root.find("channel") if root.tag == "rss" else root
+    return {link.get("rel"): link.get("href") for link in head.iterfind(f"{ATOM}link")}
+
+
+def walk(files: dict[str, bytes], document: str) -> list[int]:
+    """The stories of a whole feed, as a reader puts it together from its documents, newest first."""
+    found: dict[int, None] = {}
+    while document:
+        found |= dict.fromkeys(told(files, document))
+        if document.endswith(".json"):
+            older = json.loads(files[document]).get("next_url", "")
+        else:
+            head = etree.fromstring(files[document])
+            older = next(
+                (link.get("href") for link in head.iter(f"{ATOM}link") if link.get("rel") == "prev-archive"), ""
+            )
+        document = older.removeprefix(LINK)
+    return list(found)
+
+
+@pytest.mark.parametrize("max_entries", [1, 2, 4, 7, 100, 0])
+@pytest.mark.parametrize("document", ["rss.xml", "atom.xml", "feed.json"])
+def test_a_reader_finds_every_story(store: Store, public: Publisher, document: str, max_entries: int) -> None:
+    """Each story is in the document that is subscribed to, or in the archive that it leads to, in one order."""
+    files = {}
+    for number in range(1, 12):
+        tell(store, number)
+        publish(store, public, FRAME, max_entries)
+        files = public.files  # type: ignore[attr-defined]
+        assert walk(files, document) == list(range(number, 0, -1))
+        assert len(told(files, document)) == min(number, max_entries or number)
+    before = dict(files)
+    assert publish(store, public, FRAME, max_entries).changed == ()
+    assert files == before
+
+
+def test_stories_of_one_visit_are_archived_at_once(store: Store, public: MemoryPublisher) -> None:
+    """A first visit that tells more than the document holds leaves none of them out."""
+    tell(store, *range(1, 31), now=NOW)
+    publish(store, public, FRAME, 10)
+    assert sorted(walk(public.files, "atom.xml")) == list(range(1, 31))
+    assert len(told(public.files, "atom.xml")) == 10
+
+
+def test_a_closed_page_stands(store: Store, public: MemoryPublisher) -> None:
+    """Neither further stories nor an edited one, nor a repeat, change a byte of an archived document."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    closed = {name: data for name, data in public.files.items() if name.startswith("archive/")}
+    assert closed
+    tell(store, *range(8, 12))
+    with store.begin() as work:
+        work.edit(1, judged(1, "Another title"), ())
+        work.assign(work.add(judged(99), (), NOW), name(2), Evidence("same events", "Story 2", 0.9))
+    publish(store, public, FRAME, 4)
+    assert {name: public.files[name] for name in closed} == closed
+
+
+def test_an_archived_document_says_what_it_is(store: Store, public: MemoryPublisher) -> None:
+    """RFC 5005, section 4: it is marked as one, leads to both neighbours and to the current document."""
+    tell(store, *range(1, 12))
+    publish(store, public, FRAME, 4)
+    for kind in ("rss", "atom"):
+        second = public.files[f"archive/{kind}-2.xml"]
+        assert etree.fromstring(second).find(f".//{ARCHIVE}") is not None
+        found = links(second)
+        assert found["self"] == f"{LINK}archive/{kind}-2.xml"
+        assert found["prev-archive"] == f"{LINK}archive/{kind}-1.xml"
+        assert found["next-archive"] == f"{LINK}archive/{kind}-3.xml"
+        assert found["current"] == f"{LINK}{kind}.xml"
+        assert "prev-archive" not in links(public.files[f"archive/{kind}-1.xml"])
+        current = public.files[f"{kind}.xml"]
+        assert etree.fromstring(current).find(f".//{ARCHIVE}") is None
+        assert not {"next-archive", "current"} & links(current).keys()
+    feed = json.loads(public.files["archive/feed-1.json"])
+    assert feed["feed_url"] == f"{LINK}archive/feed-1.json"
+    assert "next_url" not in feed
+
+
+def test_all_documents_of_a_feed_share_its_id(store: Store, public: MemoryPublisher) -> None:
+    """An archived Atom document is a part of the feed, not a feed of its own."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 2)
+    documents = [data for name, data in public.files.items() if name.startswith("archive/atom") or name == "atom.xml"]
+    assert len(documents) > 3
+    assert {etree.fromstring(data).findtext(f"{ATOM}id") for data in documents} == {LINK}
+
+
+def test_what_is_withdrawn_leaves_the_archive(store: Store, public: MemoryPublisher) -> None:
+    """The one change of a closed page: a story told no more goes from it, and readers are told so (RFC 6721)."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    before = dict(public.files)
+    with store.begin() as work:
+        work.tell(name(1), None, None, NOW + 9 * HOUR)
+        work.merge(name(2), into=name(7), now=NOW + 10 * HOUR)
+    publish(store, public, FRAME, 4)
+    assert walk(public.files, "atom.xml") == [6, 5, 4, 3, 7]
+    for document in ("atom.xml", "archive/atom-1.xml"):
+        withdrawn = {one.get("ref"): one.get("when") for one in etree.fromstring(public.files[document]).iter(DELETED)}
+        assert withdrawn == {name(2): "2026-03-01T22:00:00Z", name(1): "2026-03-01T21:00:00Z"}
+    assert name(7) in etree.fromstring(public.files["atom.xml"]).findtext(f"{DELETED}/*")
+    assert public.files["archive/atom-2.xml"] == before["archive/atom-2.xml"]
+
+
+def test_what_is_told_again_has_no_tombstone(store: Store, public: MemoryPublisher) -> None:
+    """A story that was withdrawn and kept after all is back, and not called deleted."""
+    tell(store, 1, 2)
+    for when in (None, NOW + 3 * HOUR):
+        with store.begin() as work:
+            work.tell(name(1), when, 1, NOW + 2 * HOUR)
+        publish(store, public, FRAME, 10)
+        assert (b"deleted-entry" in public.files["atom.xml"]) == (when is None)
+    assert told(public.files, "atom.xml") == [1, 2]
+
+
+def test_what_left_the_archive_can_return(store: Store, public: MemoryPublisher) -> None:
+    """A story withdrawn from a closed page and told again is news, and is not lost between the pages."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    for when in (None, NOW + 9 * HOUR):
+        with store.begin() as work:
+            work.tell(name(1), when, 1, NOW + 8 * HOUR)
+        publish(store, public, FRAME, 4)
+    assert walk(public.files, "atom.xml") == [1, 7, 6, 5, 4, 3, 2]
+
+
+def test_lost_files_come_back(store: Store, tmp_path: Path) -> None:
+    """An archived document that is missing is written again; `everything` mends one that was changed."""
+    folder = FolderPublisher(tmp_path)
+    tell(store, *range(1, 8))
+    publish(store, folder, FRAME, 4)
+    document = tmp_path / "archive" / "atom-1.xml"
+    whole = document.read_bytes()
+    document.unlink()
+    assert publish(store, folder, FRAME, 4).changed == ("archive/atom-1.xml",)
+    document.write_bytes(b"damaged")
+    assert publish(store, folder, FRAME, 4).changed == ()
+    assert publish(store, folder, FRAME, 4, everything=True).changed == ("archive/atom-1.xml",)
+    assert document.read_bytes() == whole
+
+
+def test_the_archive_follows_the_configuration(store: Store, public: MemoryPublisher) -> None:
+    """A new public address or title is written into closed pages, too: their links would lead nowhere."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    publish(store, public, replace(FRAME, link="https://moved.example/"), 4)
+    assert links(public.files["archive/atom-1.xml"])["current"] == "https://moved.example/atom.xml"
+
+
+def test_pages_are_smaller_than_the_document(store: Store, public: MemoryPublisher) -> None:
+    """At the shipped 100 entries, a page takes the older half, so that what is new is not closed at once."""
+    tell(store, *range(1, 102))
+    publish(store, public, FRAME, 100)
+    assert told(public.files, "archive/atom-1.xml") == list(range(PAGE, 0, -1))
+    assert "archive/atom-2.xml" not in public.files
+
+
+def test_a_failed_publishing_is_made_up_for(store: Store, tmp_path: Path) -> None:
+    """What could not be written stays on the list of what is unpublished."""
+    tell(store, 1)
+    (tmp_path / "public").write_bytes(b"in the way")
+    with pytest.raises(Exception, match="Cannot write"):
+        publish(store, FolderPublisher(tmp_path / "public"), FRAME, 4)
+    assert store.unpublished().keys() == {name(1)}
