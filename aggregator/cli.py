@@ -10,6 +10,7 @@ import typer
 
 from aggregator import app as application
 from aggregator import cli_curation, cli_sources, daemon, report
+from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
@@ -98,6 +99,9 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to 
 def check(
     config: ConfigPath = CONFIG,
     online: Annotated[bool, typer.Option("--online", help="Also try each enabled source once.")] = False,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Labelled or exported items: which would change side?")
+    ] = None,
 ) -> None:
     """Validate configuration, topic pack and seed set, and say what is wrong where."""
     configuration = load(config)
@@ -108,6 +112,9 @@ def check(
         f"{config}: {listed} sources, {off} disabled; topic pack {configuration.topic.pack}; "
         f"{len(subject.seeds)} seed stories: all well",
     )
+    if against:
+        scopes = {source.url: source.scope for source in configuration.source}
+        report.show(out, report.turned(*evaluation.turned(against, subject.judge, scopes)))
     if online:
         failed = sum(_tried(line) for line in application.try_sources(configuration, subject, SystemClock()))
         raise typer.Exit(1 if failed else 0)
@@ -147,10 +154,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Run labelled items through the code that live items run through; print scores and mistakes."""
-    from aggregator.evaluate import read_labelled
-
     configuration = load(config)
-    result = application.evaluation(configuration, application.load_subject(configuration), read_labelled(file))
+    result = application.evaluation(
+        configuration, application.load_subject(configuration), evaluation.read_labelled(file)
+    )
     if predictions:
         lines = (report.as_json_line(one) for one in result.predictions)
         predictions.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aggregator.errors import ConfigError
-from aggregator.model import Changed, FeedHead, Item, Judged, Rhythm, Source, Visit
+from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Rhythm, Source, Visit
 from aggregator.normalise import parse_time, plain_text, publishable_link
 from aggregator.ports import Store
 from aggregator.settle import Rules, settle
@@ -74,15 +76,8 @@ class Evaluation:
 
 def read_labelled(path: Path) -> tuple[Labelled, ...]:
     """The items of a JSON Lines file; ConfigError names the line and what is wrong with it."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"{path} cannot be read: {why}") from None
     labelled, problems = [], []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in _lines(path):
         try:
             labelled.append(Labelled.model_validate_json(line))
         except ValidationError as error:
@@ -93,6 +88,16 @@ def read_labelled(path: Path) -> tuple[Labelled, ...]:
     if problems:
         raise ConfigError(*problems)
     return tuple(labelled)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a file that are not blank, numbered from 1."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would cut at U+2028 inside a text
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {why}") from None
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Store) -> tuple[Prediction, ...]:
@@ -107,6 +112,60 @@ def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Sto
         visit = Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset()))
         settle(store, rules, visit, Rhythm(), now)
     return tuple(_prediction(one, store) for one in labelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """An item that the rules now put on the other side."""
+
+    title: str
+    language: str | None
+    kept: bool  # now
+    score: float  # now
+
+
+def turned(path: Path, judge: Judge, scopes: Mapping[str, str]) -> tuple[int, tuple[Turned, ...]]:
+    """How many items a JSON Lines file holds, and those that change side under the judge's rules.
+
+    A line is a labelled item (its side is its label) or one that `aggregator export` wrote (its side is the verdict of
+    that time; what the curator ruled is left out, for no rule changes it). `scopes`: source url → scope. ConfigError
+    names a line that is neither.
+    """
+    sides, problems = [], []
+    for number, line in _lines(path):
+        try:
+            sides.append(_side(json.loads(line)))
+        except (ValueError, KeyError, TypeError, ValidationError):
+            problems.append(f"{path}, line {number}: neither a labelled item nor a line of `aggregator export`")
+    if problems:
+        raise ConfigError(*problems)
+    found = []
+    for item, was_kept in (side for side in sides if side):
+        verdict = judge.judge(item, scopes.get(item.source, "general"), frozenset())
+        kept = verdict.decision is Decision.KEPT
+        if kept != was_kept:
+            found.append(Turned(item.title, item.language, kept, verdict.score))
+    return len(sides), tuple(found)
+
+
+def _side(line: dict[str, Any]) -> tuple[Item, bool] | None:
+    if "item" not in line:
+        labelled = Labelled.model_validate(line)
+        return _item(labelled), labelled.relevant
+    if line["ruling"]:
+        return None
+    told = line["item"]
+    item = Item(
+        source=told["source"],
+        id=told["id"],
+        link=None,
+        title=told["title"],
+        summary=told["summary"],
+        body=told["body"],
+        language=told["language"],
+        categories=tuple(told["categories"]),
+    )
+    return item, line["verdict"]["decision"] == Decision.KEPT
 
 
 def score(labelled: Sequence[Labelled], predictions: Sequence[Prediction]) -> Evaluation:

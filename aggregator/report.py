@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aggregator.evaluate import Evaluation, Labelled, Score
+from aggregator.evaluate import Evaluation, Labelled, Score, Turned
 from aggregator.health import Overview, state
 from aggregator.model import (
     Changed,
@@ -191,6 +191,16 @@ def evaluation(result: Evaluation, shown: int = 20) -> list[Part]:
     parts += [f"wrongly put together: {len(result.wrongly_joined)}"]
     parts += [f"  {_labelled(a)}\n  = {_labelled(b)}" for a, b in result.wrongly_joined[:shown]]
     return parts
+
+
+def turned(items: int, changed: Sequence[Turned]) -> str:
+    """Which items change side under the rules of today."""
+    lines = [f"{_count(len(changed), 'item')} of {items} would change side"]
+    for one in changed:
+        lines.append(
+            f"  {'now kept' if one.kept else 'now dropped'} ({one.score:.2f}) [{one.language or '?'}] {one.title}"
+        )
+    return "\n".join(lines)
 
 
 def as_json(value: Any) -> str:

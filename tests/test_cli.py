@@ -98,6 +98,20 @@ def test_check_online_tries_each_source_once_and_remembers_nothing(tmp_path: Pat
     assert not (tmp_path / "aggregator.db").exists()
 
 
+def test_check_against_tells_which_items_would_change_side(folder: Path) -> None:
+    """A change of rules is tested before it counts, on labelled items and on what the store holds."""
+    (folder / "exported.jsonl").write_text(aggregator(folder, "export").stdout, encoding="utf-8")
+    assert "0 items of 2 would change side" in aggregator(folder, "check", "--against", "exported.jsonl").stdout
+    strict = (folder / "config.toml").read_text().replace("[topic]", "[topic]\nthreshold = 0.99999999")
+    (folder / "config.toml").write_text(strict)
+    done = aggregator(folder, "check", "--against", "exported.jsonl").stdout
+    assert "now dropped" in done
+    assert ON_SUBJECT[1] in done
+    assert "1 item of 2 would change side" in done
+    (folder / "broken.jsonl").write_text("{}")
+    assert aggregator(folder, "check", "--against", "broken.jsonl").returncode == 2
+
+
 def test_explain_says_why_an_item_was_kept_or_not(folder: Path) -> None:
     """By link, for what was kept and what was not; for a text that was never seen, too."""
     kept = aggregator(folder, "explain", ON_SUBJECT[0]).stdout
