@@ -153,9 +153,7 @@ def unit(weights: Mapping[int, float]) -> dict[int, float]:
 
 def cosine(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     """Of two mappings of unit length: 0..1."""
-    if len(other) < len(one):
-        one, other = other, one
-    return sum(weight * other[key] for key, weight in one.items() if key in other)
+    return sum(one[key] * other[key] for key in one.keys() & other.keys())
 
 
 def gram_weights(facts: Facts) -> Mapping[int, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urljoin
@@ -138,6 +139,7 @@ def source_key(url: str) -> str:
     return _join(parts._replace(scheme="https", fragment=None))
 
 
+@lru_cache(maxsize=4096)  # a link is compared with those of many candidates
 def canonical_link(url: str) -> str:
     """The comparable form of an article's address: equal for the same article, different for different ones.
 

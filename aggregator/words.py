@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 
@@ -213,7 +213,7 @@ class _Pattern:
     """One way to write a term: a fixed head that the automaton looks for, and what must follow."""
 
     name: str | None  # None: a mask
-    tail: re.Pattern[str] | None  # what stands after the head, where the term has a "*"
+    tail: str | None  # a regular expression for what stands after the head, where the term has a "*"
     open_start: bool
     open_end: bool
 
@@ -235,14 +235,18 @@ class Matcher:
     def __init__(self, terms: Mapping[str, Iterable[str]], masks: Iterable[str] = ()) -> None:
         self._terms = {name: tuple(spellings) for name, spellings in terms.items()}
         self._masks = tuple(masks)
+
+    @cached_property
+    def _table(self) -> tuple[ahocorasick_rs.AhoCorasick, tuple[tuple[_Pattern, ...], ...]]:
+        """Built at the first look: that takes 0.1 s, and a run in which nothing is new looks for nothing."""
         heads: dict[str, list[_Pattern]] = {}
         for name, spellings in self._terms.items():
             for term in spellings:
                 _add(heads, name, term)
         for term in self._masks:
             _add(heads, None, term)
-        self._patterns = tuple(tuple(dict.fromkeys(patterns)) for patterns in heads.values())
-        self._automaton = ahocorasick_rs.AhoCorasick(list(heads))
+        patterns = tuple(tuple(dict.fromkeys(patterns)) for patterns in heads.values())
+        return ahocorasick_rs.AhoCorasick(list(heads)), patterns
 
     def __reduce__(self) -> tuple[type[Matcher], tuple[dict[str, tuple[str, ...]], tuple[str, ...]]]:
         return Matcher, (self._terms, self._masks)
@@ -253,7 +257,8 @@ class Matcher:
 
     def find(self, text: str) -> list[Match]:
         """All terms in a text as it came, in order; of one name's overlapping finds only the longest."""
-        if not self._patterns or not self._automaton.find_matches_as_indexes(_spread(comparable(text))):
+        automaton, patterns = self._table
+        if not patterns or not automaton.find_matches_as_indexes(_spread(comparable(text))):
             return []
         spread, origin = _aligned(text)
         return [
@@ -263,11 +268,12 @@ class Matcher:
 
     def _scan(self, spread: str) -> list[tuple[int, int, str | None]]:
         """Start, end and name of every find, masks (None) included."""
-        if not self._patterns:
+        automaton, patterns = self._table
+        if not patterns:
             return []
         found = []
-        for index, start, end in self._automaton.find_matches_as_indexes(spread, overlapping=True):
-            for pattern in self._patterns[index]:
+        for index, start, end in automaton.find_matches_as_indexes(spread, overlapping=True):
+            for pattern in patterns[index]:
                 if (whole := _fits(pattern, spread, start, end)) is not None:
                     found.append((start, whole, pattern.name))
         return found
@@ -285,9 +291,9 @@ def _add(heads: dict[str, list[_Pattern]], name: str | None, term: str) -> None:
         tail = None
         if star:
             middle = "".join(letters if part == "*" else re.escape(part) for part in re.split(r"(\*)", star + rest))
-            tail = re.compile(middle + (letters if plain.endswith("*") else ""))
+            tail = middle + (letters if plain.endswith("*") else "")
         elif plain.endswith("*"):
-            tail = re.compile(letters)
+            tail = letters
         pattern = _Pattern(name, tail, plain.startswith("*"), plain.endswith("*"))
         heads.setdefault(head, []).append(pattern)
 
@@ -302,12 +308,18 @@ def _spellings(core: str, term: str) -> set[str]:
     return ways
 
 
+@cache
+def _compiled(tail: str) -> re.Pattern[str]:
+    """Compiled when first met, for few of a pack's terms are in any text, and each takes 0.1 ms."""
+    return re.compile(tail)
+
+
 def _fits(pattern: _Pattern, text: str, start: int, end: int) -> int | None:
     """Where the term ends, if it stands at `start` as its script asks."""
     if not pattern.open_start and not _starts(text, start):
         return None
     if pattern.tail is not None:
-        if (tail := pattern.tail.match(text, end)) is None:
+        if (tail := _compiled(pattern.tail).match(text, end)) is None:
             return None
         end = tail.end()
     return end if pattern.open_end or _ends(text, end) else None
@@ -351,12 +363,15 @@ def _longest(found: list[tuple[int, int, str | None]]) -> list[tuple[int, int, s
     return kept
 
 
+_comparable_cluster = lru_cache(maxsize=4096)(comparable)  # a text holds some fifty different ones
+
+
 def _aligned(text: str) -> tuple[str, list[tuple[int, int]]]:
     """The text in the form that terms are looked for in, and for each character the span it comes from."""
     characters: list[str] = []
     origin: list[tuple[int, int]] = []
     for cluster in _CLUSTER.finditer(text):
-        folded = comparable(cluster[0])
+        folded = _comparable_cluster(cluster[0])
         characters.append(folded)
         origin.extend([cluster.span()] * len(folded))
     whole = _loosen("".join(characters))
