@@ -124,6 +124,7 @@ class Document:
     entries: frozenset[bytes]  # fingerprints of all entries now in the document
     head_digest: bytes
     problems: tuple[str, ...] = ()  # what was lost or mended, one sentence each
+    whole: bool = True  # False: new entries were left for the next visits
 
 
 @dataclass(frozen=True, slots=True)

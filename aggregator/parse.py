@@ -162,6 +162,7 @@ def _document(
         entries=frozenset(choice.fingerprints) - choice.left,
         head_digest=head_digest,
         problems=tuple(problems),
+        whole=not choice.left,
     )
 
 

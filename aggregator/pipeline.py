@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from aggregator import parse
-from aggregator.errors import FeedError
+from aggregator.errors import AggregatorError, FeedError
 from aggregator.model import (
     Changed,
     Failed,
@@ -22,6 +22,7 @@ from aggregator.model import (
     Rhythm,
     Task,
     Unchanged,
+    Validators,
     Visit,
 )
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
@@ -91,9 +92,19 @@ def _grouped(visits: Iterable[Visit]) -> Iterator[list[Visit]]:
 
 def _settle(store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], now: datetime) -> list[Settled]:
     visit, rhythm = group[0]
-    if isinstance(visit.outcome, Changed):
+    if not isinstance(visit.outcome, Changed):
+        return settle_quiet(store, rules, group)
+    try:
         return [settle(store, rules, visit, rhythm, now)]
-    return settle_quiet(store, rules, group)
+    except Exception as error:
+        return settle_quiet(store, rules, [(_not_stored(visit, error), rhythm)])
+
+
+def _not_stored(visit: Visit, error: Exception) -> Visit:
+    """The visit as a failure, after which the document is asked for again; it must not hold up all the others."""
+    said = str(error) if isinstance(error, AggregatorError) else f"please report it: {type(error).__name__}: {error}"
+    failed = Failed(FailureKind.SOFT, f"what it brought could not be stored: {said}")
+    return replace(visit, outcome=failed, validators=Validators())
 
 
 def collect(collector: Collector, task: Task) -> Visit:
@@ -132,19 +143,22 @@ def _visit(collector: Collector, task: Task, started: datetime) -> Visit:
 
 def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Visit:
     """The visit with what the document says; one that cannot be read leaves all that was known in place."""
-    body = hashlib.blake2b(answer.data, digest_size=16).digest()
+    body: bytes | None = hashlib.blake2b(answer.data, digest_size=16).digest()
+    validators = answer.validators
     if body == task.known.body:
-        return replace(visit, validators=answer.validators, outcome=Unchanged("same bytes"))
+        return replace(visit, validators=validators, outcome=Unchanged("same bytes"))
     try:
         document = parse.read(answer.url, answer.data, answer.content_type, task.source, task.known, collector.isolate)
     except FeedError as error:
         return replace(visit, outcome=Failed(FailureKind.SOFT, str(error)))
     judge, scope, boilerplate = collector.judge, task.source.scope, task.known.boilerplate
+    if not document.whole:  # the rest is asked for again, though the document will not have changed
+        body, validators = None, Validators()
     judged = tuple(Judged(item, judge.judge(item, scope, boilerplate)) for item in document.items)
     return replace(
         visit,
         outcome=Changed(document.head, judged, document.entries, document.problems),
-        validators=answer.validators,
+        validators=validators,
         body=body,
         head=document.head_digest,
     )
