@@ -48,7 +48,7 @@ def _rule(store: Store, rules: Rules, what: str, ruling: str, now: datetime) -> 
 
     def carry_out(settling: Settling) -> None:
         settling.work.rule(stored.key, ruling)
-        keys = rules.folder.keys(stored.item) if ruling == "keep" else frozenset()
+        keys = rules.keys(stored.item) if ruling == "keep" else frozenset()
         revise(settling, stored, Judged(stored.item, stored.verdict), keys)
         if stored.story is not None:
             settling.touched.add(stored.story)  # it may have stood in a story that was too old to be published
@@ -82,7 +82,7 @@ def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
 
     def carry_out(settling: Settling) -> None:
         settling.work.part(stored.key, story.id)
-        own = found(settling, stored.item)
+        own = found(settling, stored.key, stored.item)
         settling.work.assign(stored.key, own, Evidence("curator", _title(story), 1.0, ("split by hand",)))
         settling.touched |= {story.id, own}
 

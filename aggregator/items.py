@@ -27,6 +27,7 @@ from aggregator.normalise import (
 # Characters, as Item's fields promise; the raw bound keeps a title of megabytes from being read at all.
 _TITLE, _SUMMARY, _BODY, _NAME, _ID = 500, 5_000, 20_000, 200, 1_000
 _RAW_TITLE = 20_000
+_FIRST_PAGE = datetime(1990, 12, 20, tzinfo=UTC)  # of the web, at CERN
 _AUTHORS, _CATEGORIES, _ENCLOSURES = 10, 30, 10  # of one entry; podcasts and planets have up to 25 categories
 _SEPARATORS = (" - ", " | ", " – ", " — ", " · ")  # between a headline and the outlet's name in search feeds
 
@@ -90,8 +91,8 @@ def make_item(raw: Raw, setting: Setting) -> Item | None:
     summary, body = _texts(raw, title, publisher, link)
     if not (link or title or summary):
         return None
-    published = parse_time(raw.published, setting.zone()) or raw.read_published
-    updated = parse_time(raw.updated, setting.zone()) or raw.read_updated
+    published = _of_the_web(parse_time(raw.published, setting.zone()) or raw.read_published)
+    updated = _of_the_web(parse_time(raw.updated, setting.zone()) or raw.read_updated)
     return Item(
         source=setting.source,
         id=_identity(raw.id) or link or _digest(title, summary, body),
@@ -116,6 +117,7 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
     Same link: one entry in two versions; the later-dated stays (undated: the first). Different links: the source gives
     ids twice; the last in the document, the oldest as a rule, keeps it, the others' ids get their link added.
     """
+    items = _with_ids_of_their_own(items)
     groups: dict[str, list[int]] = defaultdict(list)
     for number, item in enumerate(items):
         groups[item.id].append(number)
@@ -132,6 +134,17 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
             told_apart = item if number == last else replace(item, id=_identity(f"{item.id} {item.link or ''}".strip()))
             kept[number] = told_apart
     return [kept[number] for number in sorted(kept)]
+
+
+def _with_ids_of_their_own(items: Sequence[Item]) -> list[Item]:
+    """Entries whose only id is a link that others have, too, such as a front page, are told apart by their titles."""
+    titles: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        titles[item.id].add(item.title)
+    return [
+        replace(item, id=_digest(item.id, item.title)) if item.id == item.link and len(titles[item.id]) > 1 else item
+        for item in items
+    ]
 
 
 def _moment(item: Item) -> datetime:
@@ -152,6 +165,11 @@ def _identity(text: str) -> str:
 def _digest(*texts: str) -> str:
     data = "\0".join(texts).encode("utf-8", "replace")
     return "digest:" + blake2b(data, digest_size=16).hexdigest()
+
+
+def _of_the_web(when: datetime | None) -> datetime | None:
+    """The date; None where it is older than the web, as a field is that was left empty (1970, 1900, year 1)."""
+    return when if when and when >= _FIRST_PAGE else None
 
 
 def _publisher(raw: Raw, setting: Setting) -> str:

@@ -145,6 +145,9 @@ class MemoryWork:
         found = (one for one in self._state.items.values() if (one.item.source, one.item.id) == (source, id))
         return next(found, None)
 
+    def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
+        return tuple(one for one in self._state.items.values() if (one.item.source, one.item.link) == (source, link))
+
     def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
         wanted = frozenset(keys)
         stories = {

@@ -84,6 +84,10 @@ class Work(Protocol):
 
     def find(self, source: str, id: str) -> StoredItem | None: ...
 
+    def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
+        """The source's items with this very link, whether or not they stand in a story."""
+        ...
+
     def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
         """Stories with a member that shares a key and was first seen or dated since then; seeds at any age."""
         ...

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from aggregator import pace
 from aggregator.model import (
@@ -44,6 +45,10 @@ class Rules:
     window: timedelta  # how far back a repeat is looked for
     max_age: timedelta | None  # a story all of whose items are older is recorded, not published; None: any age
 
+    def keys(self, item: Item) -> frozenset[str]:
+        """Under which an item that belongs to the subject is found: by repeats, and by itself under another id."""
+        return self.folder.keys(item) | {_entry_key(item)}
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -67,6 +72,7 @@ class Settling:
     kept: int = 0  # of them, those that belong to the subject
     edited: set[int] = field(default_factory=set)  # keys of known items whose text changed
     touched: set[str] = field(default_factory=set)  # stories that gained, lost or edited a member
+    seen: set[int] = field(default_factory=set)  # keys of the items that this visit brought
 
 
 def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: datetime) -> Settled:
@@ -97,25 +103,31 @@ def _plan(rules: Rules, visit: Visit, rhythm: Rhythm) -> Plan:
 
 
 def _take(settling: Settling, judged: Judged) -> None:
-    item = judged.item
-    keys = settling.rules.folder.keys(item) if _is_kept(judged) else frozenset()
-    stored = settling.work.find(item.source, item.id) or _reissued(settling.work, item, keys)
+    keys = settling.rules.keys(judged.item) if _is_kept(judged) else frozenset()
+    stored = settling.work.find(judged.item.source, judged.item.id)
+    if stored is not None and _is_another(stored.item, judged.item):
+        judged = replace(judged, item=replace(judged.item, id=f"{judged.item.id} {judged.item.link}"))
+        stored = settling.work.find(judged.item.source, judged.item.id)
+    stored = stored or _reissued(settling, judged.item, keys)
     if stored is not None:
+        settling.seen.add(stored.key)
         revise(settling, stored, judged, keys)
         return
     key = settling.work.add(judged, keys, settling.now)
-    settling.fresh.append(item)
+    settling.seen.add(key)
+    settling.fresh.append(judged.item)
     if _is_kept(judged):
         settling.kept += 1
-        place(settling, key, item, keys)
+        place(settling, key, judged.item, keys)
 
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:
     """Give a known item a new text or verdict: its story follows, unless the curator has spoken."""
     if stored.seed:
         return
+    judged = replace(judged, item=_first_dated(stored, judged.item))
     kept = stored.ruling == "keep" or (stored.ruling is None and _is_kept(judged))
-    keys = (keys or settling.rules.folder.keys(judged.item)) if kept else frozenset()
+    keys = (keys or settling.rules.keys(judged.item)) if kept else frozenset()
     settling.work.edit(stored.key, judged, keys)
     if kept and stored.story is None:
         place(settling, stored.key, judged.item, keys)
@@ -133,7 +145,7 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
     candidates = _candidates(settling, key, keys)
     match settling.rules.folder.place(item, candidates, settling.now):
         case Founds():
-            story, evidence = found(settling, item), Evidence("founds", "", 1.0)
+            story, evidence = found(settling, key, item), Evidence("founds", "", 1.0)
         case Joins(story=joined, evidence=evidence, merges=merges):
             known = {candidate.id: candidate for candidate in candidates}
             same = [known[joined], *(known[other] for other, _ in merges)]
@@ -146,10 +158,15 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
     settling.touched.add(story)
 
 
-def found(settling: Settling, item: Item) -> str:
-    """Begin a story with an item; its usual id may be taken by the story that the item was split from."""
+def found(settling: Settling, key: int, item: Item) -> str:
+    """Begin a story with an item, or go on with the one that it began and left empty: the same item, the same id.
+
+    Its usual id may be taken by the story that the item was split from.
+    """
     id, turn = story_id(item.source, item.id), 0
-    while settling.work.story(id) is not None:
+    while (taken := settling.work.story(id)) is not None:
+        if not taken.members and taken.id not in settling.work.parted(key):
+            return taken.id
         turn += 1
         id = story_id(item.source, f"{item.id}#{turn}")
     settling.work.found(id, settling.now)
@@ -205,7 +222,7 @@ def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, st
         moved += verdict.decision is not stored.verdict.decision
         with store.begin() as work:
             settling = Settling(work, rules, now)
-            revise(settling, stored, judged, rules.folder.keys(stored.item) if _is_kept(judged) else frozenset())
+            revise(settling, stored, judged, rules.keys(stored.item) if _is_kept(judged) else frozenset())
             tell(settling)
     return moved
 
@@ -219,22 +236,79 @@ def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[Stor
     return tuple({story.id: story for story in found if story.id not in parted}.values())
 
 
-def _reissued(work: Work, item: Item, keys: Iterable[str]) -> StoredItem | None:
-    """The same entry under another id, as sources bring it that change their software.
+def _reissued(settling: Settling, item: Item, keys: Iterable[str]) -> StoredItem | None:
+    """The same entry under another id, as sources bring it that change their software, their paths or their host.
 
-    Same link and same title or date; a link alone does not do, for some sources give all their entries one link.
+    Same title and also same link, same time, same summary or same place on another host; or, its title mended, same
+    link and time. A link alone does not do, for some sources give all their entries one link; nor does it with the
+    time, where several entries share both. And what one document holds side by side are two entries.
     """
-    links = [key for key in keys if key.startswith("link:")]
-    if item.link is None or not links:
+    wanted = [key for key in keys if key.startswith(("link:", "entry:"))]
+    if not wanted:
         return None
-    link, title = canonical_link(item.link), comparable(item.title)
-    stories = work.candidates(links, LONG_AGO)
-    for member in (member for story in stories for member in story.members if member.item.source == item.source):
-        known = member.item
-        same_time = known.published is not None and known.published == item.published
-        if known.link and canonical_link(known.link) == link and (same_time or comparable(known.title) == title):
-            return member
-    return None
+    stories = settling.work.candidates(wanted, LONG_AGO)
+    known = [one for story in stories for one in story.members if one.item.source == item.source]
+    known += [one for one in settling.work.linked(item.source, item.link or "") if one.ruling == "drop"]
+    named = [one for one in known if _title(one.item) == _title(item)]
+    linked = [one for one in known if _same_link(one.item, item)]
+    if twice := [one for one in named if one in linked]:
+        return twice[0]
+    gone = [one for one in named if one.key not in settling.seen and _same_elsewhere(one.item, item)]
+    mended = [one for one in linked if _same_time(one.item, item)]
+    if not gone and len(mended) == 1 and mended[0].key not in settling.seen:
+        return mended[0]
+    return gone[0] if gone else None
+
+
+def _same_elsewhere(one: Item, two: Item) -> bool:
+    """Whether two items of one source and title are one entry that got another link."""
+    if _same_time(one, two) or _place_on_host(one) == _place_on_host(two):
+        return True
+    undated = one.published is None and two.published is None
+    return undated and bool(one.summary) and comparable(one.summary) == comparable(two.summary)
+
+
+def _is_another(known: Item, item: Item) -> bool:
+    """Whether a known id stands on another entry: some sources give ids anew, or one to all entries."""
+    dated = known.published is not None and item.published is not None and known.published != item.published
+    linked = known.link is not None and item.link is not None and not _same_link(known, item)
+    return dated and linked and _title(known) != _title(item)
+
+
+def _same_link(one: Item, two: Item) -> bool:
+    return bool(one.link and two.link and canonical_link(one.link) == canonical_link(two.link))
+
+
+def _same_time(one: Item, two: Item) -> bool:
+    return one.published is not None and one.published == two.published
+
+
+def _place_on_host(item: Item) -> object:
+    """What stays of a link when a source moves to another host; nothing equals a front page, or no link."""
+    parts = urlsplit(canonical_link(item.link or ""))
+    return (parts.path, parts.query) if parts.path.strip("/") or parts.query else object()
+
+
+def _entry_key(item: Item) -> str:
+    return f"entry:{item.source} {_title(item)}"
+
+
+def _title(item: Item) -> str:
+    return comparable(item.title)
+
+
+def _first_dated(stored: StoredItem, item: Item) -> Item:
+    """The item with the date it was first given, for some sources date all they have anew, each time.
+
+    A date that was none, or lay in the future, gives way to a better one. A new text keeps its new date as that of
+    the update.
+    """
+    first = stored.item.published
+    if first is None or first > stored.first_seen or first == item.published:
+        return item
+    if not _reads_differently(stored.item, item):
+        return replace(item, published=first, updated=stored.item.updated)
+    return replace(item, published=first, updated=item.updated or item.published)
 
 
 def _is_kept(judged: Judged) -> bool:

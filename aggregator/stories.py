@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import combinations
+from urllib.parse import urlsplit
 
 from rapidfuzz import fuzz
 
 from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, read
 from aggregator.likeness import enough, log_odds, shared_details, weights
-from aggregator.links import canonical_link
+from aggregator.links import canonical_link, publishable_link
 from aggregator.model import (
     Evidence,
     Founds,
@@ -45,6 +46,7 @@ _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figu
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
+_MENDED_TITLE = 50.0  # rapidfuzz ratio; titles that have only the subject in common reach 45
 _DIGITS = re.compile(r"\d+")
 _LONG_TITLE = 18  # characters: shorter titles ("N Korea news") repeat by chance
 
@@ -117,9 +119,9 @@ class Folder:
         return self._same_events(item, story)
 
     def _copy(self, item: Item, other: Item) -> Evidence | None:
-        if item.link and other.link and canonical_link(item.link) == canonical_link(other.link):
-            return Evidence("same link", other.title, 1.0, (f"link: {canonical_link(item.link)}",))
         one, two = self.facts(item), self.facts(other)
+        if (link := _shared_article(item, other)) and (item.source != other.source or _alike(one.title, two.title)):
+            return Evidence("same link", other.title, 1.0, (f"link: {link}",))
         if one.language != two.language or min(len(one.title), len(two.title)) < _LONG_TITLE:
             return None
         if one.numbers.keys() == two.numbers.keys() and (alike := cosine(one.grams, two.grams)) >= _SAME_TEXT:
@@ -163,6 +165,19 @@ class Folder:
         any_age = best.seed or other.seed
         scores = [self.log_odds(a.item, b.item, any_age) for a in best.members for b in other.members]
         return sum(scores) / len(scores) >= self.threshold - 0.5
+
+
+def _shared_article(one: Item, two: Item) -> str | None:
+    """The canonical link that both have; a front page is no article."""
+    link = canonical_link(one.link or "")
+    parts = urlsplit(link)
+    named = parts.path.strip("/") or parts.query or parts.fragment
+    return link if named and link == canonical_link(two.link or "") else None
+
+
+def _alike(one: str, two: str) -> bool:
+    """Whether one title may be the other, mended: some sources give all their entries one link."""
+    return fuzz.ratio(one, two) >= _MENDED_TITLE
 
 
 def _scatter(value: int) -> int:
@@ -235,8 +250,8 @@ def _member(stored: StoredItem, sources: Mapping[str, Source], *, lead: bool) ->
         url=item.link,
         title=item.title,
         summary=item.summary,
-        source=item.publisher or (source.name if source else item.source),
-        source_url=item.source,
+        source=item.publisher or (source.name if source else urlsplit(item.source).hostname or item.source),
+        source_url=publishable_link(item.source, None) or item.source,
         site=None,
         language=item.language,
         published=item.published or stored.first_seen,

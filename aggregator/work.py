@@ -36,6 +36,7 @@ AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts 
 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
 _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
+_ITEM_LINKED = _ITEM.where(item.c.link == bindparam("link_"), item.c.source == bindparam("source_"))
 _PLACE = select(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes).where(
     item.c.key == bindparam("key_")
 )
@@ -131,6 +132,10 @@ class SqlWork:
     def find(self, source: str, id: str) -> StoredItem | None:
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
         return None if row is None else rows.stored_of(row)
+
+    def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
+        found = self._connection.execute(_ITEM_LINKED, {"link_": link, "source_": source})
+        return tuple(rows.stored_of(row) for row in found)
 
     def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
         """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""

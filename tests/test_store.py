@@ -474,6 +474,8 @@ class TestItems:
         with store.begin() as work:
             assert work.find(A.url, "tag:a.example,2026:1") == stored
             assert work.find(B.url, "tag:a.example,2026:1") is None
+            assert work.linked(A.url, "https://a.example/탈북") == (stored,)
+            assert work.linked(B.url, "https://a.example/탈북") == ()
         assert store.items("https://a.example/탈북") == store.items("tag:a.example,2026:1") == (stored,)
         assert store.items("nothing") == ()
         assert store.item(key + 1000) is None
