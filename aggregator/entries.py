@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from html import escape
 from urllib.parse import urlsplit
 
-from aggregator.model import Edition, Enclosure, Member, Story
+from aggregator.model import Edition, Enclosure, Evidence, Member, Story
 from aggregator.normalise import clean_language_tag, publishable_link, shorten, single_line
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
@@ -21,6 +21,7 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff\u202a-\u202e\u2066-\u2069]"
 )
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9;/?:@&=+$._!~*'()%,#-]+")
+_UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the oldest date that the W3C feed validator holds to be plausible
 _TITLE_CHARACTERS = 120  # of the summary, where a story has no title; about two lines in a reader's list
 
@@ -57,7 +58,7 @@ def prepare(edition: Edition, problems: list[str]) -> tuple[Entry, ...]:
     entries: dict[str, Entry] = {}
     for story in edition.stories:
         try:
-            entry = _entry(story, edition.excerpt_characters)
+            entry = _entry(story, edition)
         except (Unpublishable, ArithmeticError) as error:
             problems.append(f"The story {story.id!r} is left out: {error}.")
             continue
@@ -119,7 +120,14 @@ def plausible(when: datetime, latest: datetime) -> datetime:
     return max(_EARLIEST, min(when, latest))
 
 
-def _entry(story: Story, excerpt_characters: int) -> Entry:
+def story_path(id: str) -> str:
+    """Where a story's own page lies in the published folder: named by its UUID, or one that follows from its id."""
+    urn = identifier(id)
+    name = urn.removeprefix("urn:uuid:") if _UUID.fullmatch(urn) else uuid.uuid5(uuid.NAMESPACE_URL, urn)
+    return f"story/{name}.html"
+
+
+def _entry(story: Story, edition: Edition) -> Entry:
     if not math.isfinite(story.score):
         raise Unpublishable("its score is not a number")
     told = instant(story.told)
@@ -130,7 +138,7 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
         story,
         id=identifier(story.id),
         title=title,
-        summary=shorten(summary, excerpt_characters),
+        summary=shorten(summary, edition.excerpt_characters),
         link=publishable(story.link),
         language=_language(story.language),
         published=plausible(instant(story.published), told),
@@ -139,7 +147,7 @@ def _entry(story: Story, excerpt_characters: int) -> Entry:
         reasons=tuple(clean(reason) for reason in story.reasons),
         members=members,
     )
-    return Entry(presentable, _content(presentable))
+    return Entry(presentable, _content(presentable, edition.link))
 
 
 def _member(member: Member) -> Member:
@@ -154,6 +162,7 @@ def _member(member: Member) -> Member:
         published=instant(member.published),
         updated=instant(member.updated) if member.updated else None,
         authors=_distinct(member.authors),
+        evidence=_evidence(member.evidence),
         categories=_distinct(member.categories),
         enclosures=tuple(_enclosures(member.enclosures)),
     )
@@ -163,6 +172,12 @@ def _outlet(member: Member) -> str:
     """The outlet of a telling that names none, such as a seed's own text: the host of its feed, else of its page."""
     hosts = (urlsplit(publishable(url) or "").hostname for url in (member.source_url, member.url))
     return next((host.removeprefix("www.") for host in hosts if host), "Unknown")
+
+
+def _evidence(evidence: Evidence | None) -> Evidence | None:
+    if evidence is None:
+        return None
+    return replace(evidence, other=clean(evidence.other), details=_distinct(evidence.details))
 
 
 def _language(tag: str | None) -> str | None:
@@ -194,7 +209,7 @@ def _untitled(members: tuple[Member, ...]) -> str:
     return f"Untitled, from {members[0].source}" if members else "Untitled"
 
 
-def _content(story: Story) -> str:
+def _content(story: Story, link: str) -> str:
     """The story as a reader shows it when it is opened: safe HTML that stands without a style sheet."""
     lead, others = story.lead, story.members
     parts = []
@@ -206,7 +221,10 @@ def _content(story: Story) -> str:
     if others:
         rows = "".join(f"<li>{_telling(member)}</li>" for member in others)
         parts.append(f"<p>Also reported by:</p><ul>{rows}</ul>")
-    return "".join(parts) or f"<p{_marks(story.language)}>{_text(story.title)}</p>"
+    if not parts:
+        parts.append(f"<p{_marks(story.language)}>{_text(story.title)}</p>")
+    parts.append(f'<p><a href="{escape(link)}{story_path(story.id)}">Why it is here</a></p>')
+    return "".join(parts)
 
 
 def _telling(member: Member) -> str:

@@ -1,4 +1,4 @@
-"""Writes stories as the page for people: static, without scripts, in one file with its style."""
+"""Writes stories as pages for people: static, without scripts; the first page in one file with its style."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aggregator.entries import Entry, day_name, direction, language_name, publishable, timestamp
-from aggregator.model import Edition, Member, Story
+from aggregator.entries import Entry, day_name, direction, language_name, publishable, story_path, timestamp
+from aggregator.model import Edition, Evidence, Member, Story
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
@@ -34,18 +34,63 @@ def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
     """The page as UTF-8 HTML."""
     stories = tuple(entry.story for entry in entries)
     style, linked_data = _read("page.css"), _linked_data(edition, stories)
-    page = _template().render(
+    page = _template("page.html").render(
         edition=edition,
         days=tuple(_days(stories)),
         stories=len(stories),
         outlets=len({member.source for story in stories for member in story.members}),
-        sign=_read("favicon.svg").replace("<svg ", '<svg class="sign" aria-hidden="true" ', 1),
+        sign=_sign(),
         style=style,
         style_hash=_csp_hash(style),
         linked_data=linked_data,
         data_hash=_csp_hash(linked_data),
     )
     return page.encode()
+
+
+def story_html(edition: Edition, entry: Entry) -> bytes:
+    """A story's own page: all who told it, in order of appearance, and why it is here."""
+    story = entry.story
+    linked_data = _embedded({"@context": "https://schema.org"} | _article(story))
+    page = _template("story.html").render(
+        edition=edition,
+        story=story,
+        tellings=sorted(story.members, key=lambda member: member.key),  # the store counts items as they come
+        sign=_sign(),
+        linked_data=linked_data,
+        data_hash=_csp_hash(linked_data),
+    )
+    return page.encode()
+
+
+def moved_html(edition: Edition, into: str) -> bytes:
+    """The page under the old id of a story that was merged: it leads to the page of the other one."""
+    target = story_path(into).removeprefix("story/")
+    return _template("moved.html").render(edition=edition, target=target).encode()
+
+
+def because(evidence: Evidence) -> str:
+    """Why a telling stands in its story, as a sentence."""
+    sentence = _BECAUSE.get(evidence.kind, "Told as the same story as “{}”").format(evidence.other)
+    shared = f" ({', '.join(evidence.details)})" if evidence.details else ""
+    return f"{sentence}{shared}."
+
+
+_BECAUSE = {
+    "founds": "It began the story",
+    "same entry": "The same entry as “{}”",
+    "same link": "The same article as “{}”",
+    "same text": "The same text as “{}”",
+    "same title": "The same title as “{}”",
+    "same events": "The same events as in “{}”",
+    "seed": "A repeat of “{}”, told before",
+    "curator": "Put beside “{}” by hand",
+}
+
+
+def style() -> bytes:
+    """The style sheet of the pages below the first."""
+    return (_read("page.css") + "\n").encode()
 
 
 def favicon() -> bytes:
@@ -64,7 +109,7 @@ def others(story: Story) -> tuple[Member, ...]:
 
 
 def _linked_data(edition: Edition, stories: tuple[Story, ...]) -> str:
-    """The page as JSON-LD in the words of schema.org, safe inside a script element."""
+    """The page as JSON-LD in the words of schema.org."""
     data = {
         "@context": "https://schema.org",
         "@type": "CollectionPage",
@@ -81,6 +126,11 @@ def _linked_data(edition: Edition, stories: tuple[Story, ...]) -> str:
             ],
         },
     }
+    return _embedded(data)
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """JSON that is safe inside a script element."""
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -102,12 +152,22 @@ def _csp_hash(text: str) -> str:
 
 
 @cache
+def _sign() -> str:
+    return _read("favicon.svg").replace("<svg ", '<svg class="sign" aria-hidden="true" ', 1)
+
+
+@cache
 def _read(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8").strip()
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -120,10 +180,12 @@ def _template() -> Template:
     )
     environment.filters |= {
         "address": publishable,
+        "because": because,
         "day": day_name,
         "direction": direction,
         "language": language_name,
         "others": others,
+        "story_path": story_path,
         "timestamp": timestamp,
     }
-    return environment.get_template("page.html")
+    return environment

@@ -1,16 +1,18 @@
-"""Bring what has been told before readers: the newest stories, and the closed pages of the archive."""
+"""Bring what has been told before readers: the newest stories, the archive's closed pages, a page for each story."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from aggregator import render
+from aggregator.entries import story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
 from aggregator.stories import present
 
+AT_ONCE = 200  # stories' own pages written together
 PAGE = 50  # stories on a page of the archive, at most: half of what a subscription document holds as shipped
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
 _FORM = "1"  # of the documents that are not written anew with each change; another number has all of them written
@@ -35,21 +37,73 @@ def publish(
     changes = store.unpublished()
     pages = store.turn(max(1, min(PAGE, max_entries // 2)), max_entries or None)
     gone = store.gone(max(TOMBSTONES, len(changes)))
-    frame, problems = replace(frame, pages=pages, gone=gone[:TOMBSTONES]), list[str]()
-    newest = edition(frame, store.stories(max_entries or None))
     form = _form(frame)
     anew = everything or store.get("form") != form or "index.html" not in publisher.names()
-    there = frozenset[str]() if anew else publisher.names("archive")
-    reopened = {one.page for one in gone if one.id in changes}
-    changed: list[str] = []
-    for number in range(1, pages + 1):
-        if number in reopened or not render.page_names(number) <= there:
-            changed += publisher.publish(_page(store, frame, number, problems))
-    changed += publisher.publish(render.render(newest, problems))
+    press = _Press(store, publisher, replace(frame, pages=pages, gone=gone[:TOMBSTONES]))
+    press.print_changes(changes)
     if anew:
-        store.put("form", form)
+        press.print_all(max_entries)
+    else:
+        press.print_pages({one.page for one in gone if one.id in changes})
+    newest = edition(press.frame, store.stories(max_entries or None))
+    press.put(render.render(newest, press.problems))
+    store.put("form", form)
     store.acknowledge(changes)
-    return Published(tuple(changed), tuple(problems))
+    return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Press:
+    """One publishing under way, and what it has done so far."""
+
+    store: Store
+    publisher: Publisher
+    frame: Edition  # with what is the same in every document
+    changed: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def put(self, files: Mapping[str, bytes]) -> None:
+        self.changed.extend(self.publisher.publish(files))
+
+    def print_changes(self, ids: Iterable[str]) -> None:
+        """Bring the stories' own pages up to date: those told, those merged into others, those told no more."""
+        waiting = list(ids)
+        while part := waiting[:AT_ONCE]:
+            del waiting[:AT_ONCE]
+            told = {id: story for id, story in self.store.named(part).items() if story.told and story.members}
+            self.put(self._stories(story for id, story in told.items() if story.id == id))
+            self.put(self._moved({id: story.id for id, story in told.items() if story.id != id}))
+            self.changed.extend(self.publisher.remove(story_path(id) for id in part if id not in told))
+
+    def print_pages(self, reopened: Collection[int | None]) -> None:
+        """Write the closed pages of the archive that are missing or that lost a story."""
+        there = self.publisher.names("archive")
+        for number in range(1, self.frame.pages + 1):
+            if number in reopened or not render.page_names(number) <= there:
+                self.put(self._page(number, self.store.page(number)))
+
+    def print_all(self, max_entries: int) -> None:
+        """Write every story's page and every page of the archive anew, and remove the pages of no story."""
+        own = set[str]()
+        for number in range(self.frame.pages + 1):
+            told = self.store.page(number) if number else self.store.stories(max_entries or None)
+            pages = self._stories(told)
+            self.put(pages | (self._page(number, told) if number else {}))
+            own.update(pages)
+        moved = self._moved({one.id: one.into for one in self.store.gone() if one.into is not None})
+        self.put(moved)
+        self.changed.extend(self.publisher.remove(sorted(self.publisher.names("story") - own - moved.keys())))
+
+    def _stories(self, told: Iterable[StoredStory]) -> dict[str, bytes]:
+        return render.render_stories(edition(self.frame, told), self.problems)
+
+    def _moved(self, merged: Mapping[str, str]) -> dict[str, bytes]:
+        return render.render_moved(self.frame, merged)
+
+    def _page(self, number: int, told: Iterable[StoredStory]) -> dict[str, bytes]:
+        """A closed page of the archive; its documents name no hub, since nothing new will come of them."""
+        page = replace(self.frame, page=number, hub="", gone=self.store.gone(page=number))
+        return render.render_page(edition(page, told), self.problems)
 
 
 def edition(frame: Edition, told: Iterable[StoredStory]) -> Edition:
@@ -62,12 +116,6 @@ def edition(frame: Edition, told: Iterable[StoredStory]) -> Edition:
 def _presented(frame: Edition, told: Iterable[StoredStory]) -> Iterator[Story]:
     sources = {source.url: source for source in frame.sources}
     return (present(story, sources, frame.language) for story in told)
-
-
-def _page(store: Store, frame: Edition, number: int, problems: list[str]) -> dict[str, bytes]:
-    """A closed page of the archive; its documents name no hub, since nothing new will come of them."""
-    page = replace(frame, page=number, hub="", gone=store.gone(page=number))
-    return render.render_page(edition(page, store.page(number)), problems)
 
 
 def _form(frame: Edition) -> str:

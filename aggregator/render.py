@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html import escape
@@ -13,7 +13,7 @@ from typing import Any
 from lxml import etree
 
 from aggregator import page
-from aggregator.entries import Entry, clean, identifier, instant, plausible, prepare, publishable, timestamp
+from aggregator.entries import Entry, clean, identifier, instant, plausible, prepare, publishable, story_path, timestamp
 from aggregator.model import Edition, Enclosure, Gone, Member, Story
 from aggregator.normalise import clean_language_tag
 from aggregator.sources import to_opml
@@ -43,6 +43,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "feed.json": json_feed(edition, entries),
         "sources.opml": to_opml(edition.sources, edition.title, edition.updated),
         "favicon.svg": page.favicon(),
+        "style.css": page.style(),
         "index.html": page.html(edition, entries),
     }
 
@@ -59,6 +60,19 @@ def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str
         _address(edition, "atom"): atom(edition, entries),
         _address(edition, "feed"): json_feed(edition, entries),
     }
+
+
+def render_stories(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
+    """A page of its own for each of the edition's stories."""
+    edition = _presentable(edition)
+    entries = prepare(edition, [] if problems is None else problems)
+    return {story_path(entry.story.id): page.story_html(edition, entry) for entry in entries}
+
+
+def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes]:
+    """The pages of stories that were merged: id → id of the story that each is told as part of."""
+    edition = _presentable(edition)
+    return {story_path(id): page.moved_html(edition, into) for id, into in merged.items()}
 
 
 def page_names(number: int) -> frozenset[str]:

@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aggregator.model import Edition
+from aggregator.entries import story_path
+from aggregator.model import Edition, Evidence
 from aggregator.publish import FolderPublisher
-from aggregator.render import render
+from aggregator.render import render, render_stories
 from aggregator.serve import Server, build_app
 from tests.editions import NOON, REALISTIC, edition, member, story
 
@@ -37,9 +38,11 @@ HOSTILE_EDITION = replace(
                 site="javascript:alert(1)",
                 language='"><script>alert(1)</script>',
                 authors=(HOSTILE,),
+                evidence=Evidence("same events", HOSTILE, 0.9, (HOSTILE,)),
                 categories=(HOSTILE,),
             ),
             member(2, title=HOSTILE, source=HOSTILE, url="data:text/html,<script>alert(1)</script>", lead=False),
+            reasons=(HOSTILE,),
         )
     ),
     title=f"News {HOSTILE}",
@@ -77,16 +80,16 @@ class Visit:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """Opens an edition's page: opened(edition, **the browser's settings)."""
+    """Opens an edition's page, or the one `at` a path: opened(edition, **the browser's settings)."""
     servers: list[Server] = []
     visits: list[Visit] = []
 
-    def open_page(published: Edition, **settings: Any) -> Visit:
-        FolderPublisher(tmp_path).publish(render(published))
+    def open_page(published: Edition, at: str = "", **settings: Any) -> Visit:
+        FolderPublisher(tmp_path).publish(render(published) | render_stories(published))
         app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "", status=lambda: "")
         servers.append(Server(app, "127.0.0.1", 0))
         servers[-1].start()
-        visits.append(Visit(browser, servers[-1].address, **settings))
+        visits.append(Visit(browser, servers[-1].address + at, **settings))
         return visits[-1]
 
     yield open_page
@@ -98,11 +101,12 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_accessible(opened: Any, viewport: dict[str, int], scheme: str) -> None:
+@pytest.mark.parametrize("at", ["", story_path(REALISTIC.stories[0].id)], ids=["first page", "story's page"])
+def test_a_page_is_accessible(opened: Any, at: str, viewport: dict[str, int], scheme: str) -> None:
     """axe-core finds no violation of WCAG 2.2 AA or of good practice, and nothing that it could not decide."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed (npm ci in tests/)")
-    page = opened(REALISTIC, viewport=viewport, color_scheme=scheme, bypass_csp=True).page
+    page = opened(REALISTIC, at, viewport=viewport, color_scheme=scheme, bypass_csp=True).page
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
     assert len(found["passes"]) > 20
@@ -134,6 +138,18 @@ def test_no_text_of_a_source_comes_alive(opened: Any, guarded: bool) -> None:
         "https",
     }
     assert {urlsplit(url).path for url in visit.asked} <= {"/", "/favicon.svg"}
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["with the policy", "without"])
+def test_no_text_of_a_source_comes_alive_on_a_story_s_page(opened: Any, guarded: bool) -> None:
+    """Neither do evidence and reasons; the page loads its style and its icon, and nothing else."""
+    own = story_path(HOSTILE_EDITION.stories[0].id)
+    visit = opened(HOSTILE_EDITION, own, viewport=DESK, bypass_csp=not guarded)
+    assert visit.said == []
+    assert visit.page.locator("img, script:not([type='application/ld+json'])").count() == 0
+    assert visit.page.locator("h1").inner_text() == HOSTILE
+    assert visit.page.locator("h1").evaluate("e => getComputedStyle(e).fontWeight") == "700"
+    assert {urlsplit(url).path for url in visit.asked} <= {f"/{own}", "/favicon.svg", "/style.css"}
 
 
 def test_nothing_sticks_out_of_a_small_phone(opened: Any) -> None:

@@ -45,6 +45,10 @@ def name(number: int) -> str:
     return f"urn:uuid:00000000-0000-4000-8000-{number:012}"
 
 
+def page(number: int) -> str:
+    return f"story/{name(number).removeprefix('urn:uuid:')}.html"
+
+
 def tell(store: Store, *numbers: int, now: datetime | None = None) -> None:
     """Tell stories of one item each, an hour apart unless told when."""
     for number in numbers:
@@ -198,6 +202,50 @@ def test_what_left_the_archive_can_return(store: Store, public: MemoryPublisher)
             work.tell(name(1), when, 1, NOW + 8 * HOUR)
         publish(store, public, FRAME, 4)
     assert walk(public.files, "atom.xml") == [1, 7, 6, 5, 4, 3, 2]
+
+
+def test_each_story_has_its_page(store: Store, public: MemoryPublisher) -> None:
+    """Whether it is in the newest document or long in the archive; a repeat that comes later is added to it."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    assert public.names("story") == {page(number) for number in range(1, 8)}
+    with store.begin() as work:
+        late = judged(99, "Told again")
+        work.assign(work.add(late, (), NOW), name(1), Evidence("same events", "Story 1", 0.9))
+    assert publish(store, public, FRAME, 4).changed == (page(1),)
+    assert b"Told again" in public.files[page(1)]
+
+
+def test_a_page_goes_with_its_story(store: Store, public: MemoryPublisher) -> None:
+    """The page of a withdrawn story is removed; that of a merged one leads to the other, as long as that is told."""
+    tell(store, 1, 2, 3)
+    publish(store, public, FRAME, 10)
+    with store.begin() as work:
+        work.tell(name(1), None, None, NOW)
+        work.merge(name(2), into=name(3), now=NOW)
+    assert page(1) in publish(store, public, FRAME, 10).changed
+    assert public.names("story") == {page(2), page(3)}
+    assert page(3).removeprefix("story/").encode() in public.files[page(2)]
+    with store.begin() as work:
+        work.tell(name(3), None, None, NOW)
+    publish(store, public, FRAME, 10)
+    assert public.names("story") == frozenset()
+
+
+def test_publishing_everything_mends_the_folder(store: Store, public: MemoryPublisher) -> None:
+    """A page that is missing or belongs to no story is put right, the rest is as it was; an empty folder is filled."""
+    tell(store, *range(1, 8))
+    with store.begin() as work:
+        work.merge(name(7), into=name(6), now=NOW)
+    publish(store, public, FRAME, 4)
+    whole = dict(public.files)
+    public.remove([page(1), page(7)])
+    public.publish({page(99): b"of no story"})
+    publish(store, public, FRAME, 4, everything=True)
+    assert public.files == whole
+    emptied = MemoryPublisher()
+    publish(store, emptied, FRAME, 4)
+    assert emptied.files == whole
 
 
 def test_lost_files_come_back(store: Store, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from calendar import timegm
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,9 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from lxml import etree, html
 
-from aggregator.entries import clean, printable, publishable
-from aggregator.model import Edition, Source
-from aggregator.render import render
+from aggregator.entries import clean, printable, publishable, story_path
+from aggregator.model import Edition, Evidence, Source
+from aggregator.render import render, render_moved, render_stories
 from tests.editions import LINK, NOON, REALISTIC, SEED, edition, member, nasty_editions, story
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -42,7 +43,10 @@ class Seen(NamedTuple):
 
 
 def links_in(markup: str) -> tuple[str, ...]:
-    return tuple(html.fragment_fromstring(markup, create_parent="div").xpath(".//a/@href"))
+    """The links of an entry's content, but for the last, which leads to the story's own page."""
+    *members, own = html.fragment_fromstring(markup, create_parent="div").xpath(".//a/@href")
+    assert own.startswith(f"{LINK}story/")
+    return tuple(members)
 
 
 def seen_in_rss(data: bytes) -> list[Seen]:
@@ -141,6 +145,10 @@ def test_no_text_breaks_a_format(published: Edition) -> None:
             assert timegm(entry.updated_parsed) == told.updated.timestamp()
     page = html.fromstring(files["index.html"].decode())
     assert len(page.findall(".//article")) == len(published.stories)
+    own = render_stories(published)
+    assert len(own) == len(published.stories)
+    for told, document in zip(seen["rss.xml"], own.values(), strict=True):
+        assert html.fromstring(document.decode()).find(".//h1").text_content().strip() == told.title.strip()
 
 
 @settings(max_examples=20, deadline=None)
@@ -415,6 +423,45 @@ def test_the_list_of_sources_tells_no_secret() -> None:
     ]
 
 
+def test_a_story_has_a_page_of_its_own() -> None:
+    """All who told it, in order of appearance, each with the evidence; the reasons; links that hold in any folder."""
+    began = member(1, lead=False, evidence=Evidence("founds", "", 1.0))
+    joined = member(2, evidence=Evidence("same events", "Headline <1>", 0.8, ("name: Oh <Chong-song>",)))
+    files = render_stories(edition(story(5, joined, began, reasons=("title: <defector>",))))
+    (name,) = files
+    assert name == f"story/{story(5).id.removeprefix('urn:uuid:')}.html"
+    page = html.fromstring(files[name].decode())
+    assert page.findtext(".//h1") == "Headline 2"
+    tellings = [" ".join(row.text_content().split()) for row in page.findall(".//ol/li")]
+    assert tellings == [
+        "Outlet 1 Headline 1 1 March 2026. It began the story.",
+        "Outlet 2 Headline 2 1 March 2026. The same events as in “Headline <1>” (name: Oh <Chong-song>).",
+    ]
+    assert [row.text_content().strip() for row in page.xpath("//section[@class='reasons']//li")] == [
+        "title: <defector>"
+    ]
+    assert page.xpath("//link[@rel='canonical']/@href") == [LINK + name]
+    assert page.xpath("//link[@rel='stylesheet']/@href") == ["../style.css"]
+
+
+def test_a_merged_story_leads_to_the_other() -> None:
+    """The page under an old id sends browsers on, and has a link for those that do not go by themselves."""
+    files = render_moved(edition(), {story(1).id: story(2).id})
+    (name,) = files
+    assert name == f"story/{story(1).id[9:]}.html"
+    page = html.fromstring(files[name].decode())
+    target = f"{story(2).id[9:]}.html"
+    assert page.xpath("//a/@href") == [target]
+    assert page.xpath("//meta[@http-equiv='refresh']/@content") == [f"0; url={target}"]
+
+
+def test_ids_that_are_no_uuid_have_pages_too() -> None:
+    """A file's name is always a UUID's: no id leads out of the folder, or to the page of another story."""
+    names = {story_path(id) for id in ("urn:uuid:../../x", "tag:a.example,2026:1", "x y", "urn:uuid:ABC", story(1).id)}
+    assert len(names) == 5
+    assert all(re.fullmatch(r"story/[0-9a-f-]{36}\.html", name) for name in names)
+
+
 def test_the_page_has_the_shape_of_the_page_it_began_with() -> None:
     """The subject as heading; each story with title, summary, date, source, "Read more", and who else reported it."""
     page = html.fromstring(render(REALISTIC)["index.html"].decode())
@@ -438,7 +485,7 @@ def test_the_page_has_the_shape_of_the_page_it_began_with() -> None:
         "Japanese",
         "Chinese",
     ]
-    assert articles[3].find(".//p[@class='more']") is None
+    assert [link.get("class") for link in articles[3].findall(".//p[@class='more']/a")] == ["why"]
 
 
 def test_the_page_offers_the_feeds_and_loads_nothing_from_elsewhere() -> None:
