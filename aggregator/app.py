@@ -41,7 +41,7 @@ from aggregator.ports import Clock, Engine, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
-from aggregator.settle import Rules, Settled, reconsider
+from aggregator.settle import Rules, Settled, near, reconsider
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.topics import Judge, Pack, load_pack
@@ -211,7 +211,7 @@ def find_feed(config: Config, url: str, clock: Clock) -> tuple[str, FeedHead]:
 def try_placing(store: Store, settling: Rules, item: Item, now: datetime) -> Placement:
     """Where an item would go, without putting it there."""
     with store.begin() as work:
-        return settling.folder.place(item, work.candidates(settling.folder.keys(item), now - settling.window), now)
+        return settling.folder.place(item, near(work, settling.folder.keys(item), now - settling.window), now)
 
 
 def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -> Evaluation:

@@ -5,12 +5,14 @@ Longer than a module should be, so that the whole reference for Store and Work c
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
+from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.model import (
     Answer,
@@ -148,14 +150,28 @@ class MemoryWork:
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         return tuple(one for one in self._state.items.values() if (one.item.source, one.item.link) == (source, link))
 
-    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+    def candidates(
+        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+    ) -> tuple[StoredStory, ...]:
         wanted = frozenset(keys)
-        stories = {
-            stored.story
+        sharing = [
+            (stored, stored.story, wanted & self._state.keys[stored.key])
             for stored in self._state.items.values()
             if stored.story is not None and wanted & self._state.keys[stored.key] and _reaches(stored, since)
-        }
-        return tuple(self._state.story(id) for id in self._state.stories if id in stories)
+        ]
+        items = Counter(key for _, _, shared in sharing for key in shared)
+        found: defaultdict[str, list[Hit]] = defaultdict(list)
+        for stored, story, shared in sharing:
+            found[story].append(Hit(stored.key, stored.seed, sum(1 / items[key] for key in shared)))
+        near = frozenset(nearest(found, stories))
+        return tuple(self._part(id, found[id], members) for id in self._state.stories if id in near)
+
+    def _part(self, id: str, hits: Sequence[Hit], members: int | None) -> StoredStory:
+        story = self._state.story(id)
+        if members is None:
+            return story
+        chosen = representatives(hits, sorted(member.key for member in story.members), members)
+        return replace(story, members=tuple(member for member in story.members if member.key in chosen))
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         return self._add(judged, keys, now, seed=False)

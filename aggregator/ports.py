@@ -88,8 +88,15 @@ class Work(Protocol):
         """The source's items with this very link, whether or not they stand in a story."""
         ...
 
-    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
-        """Stories with a member that shares a key and was first seen or dated since then; seeds at any age."""
+    def candidates(
+        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+    ) -> tuple[StoredStory, ...]:
+        """Stories with a member that shares a key and was first seen or dated since then; seeds at any age.
+
+        At most so many `stories`: seeds first, then those with the member that shares most, where a key counts the
+        less the more items share it. At most so many `members` of each: half of them those that share most, the rest
+        the first. None: all.
+        """
         ...
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:

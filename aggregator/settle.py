@@ -31,6 +31,10 @@ from aggregator.topics import BODY_READ, Judge
 from aggregator.words import comparable, sentence_hash, sentences
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+# What an item is compared with at most. All stories of one subject share its words; the one that an item tells shares
+# its rarer ones, too. Of 901 labelled items, moved into one month, 60 stories placed three otherwise than all stories
+# did, 40 six, 20 twenty-two; twelve members placed none otherwise.
+STORIES, MEMBERS = 60, 12
 _NEVER = datetime.max.replace(tzinfo=UTC)  # sorts behind every time of telling
 
 
@@ -231,9 +235,14 @@ def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[Stor
     """The stories that the item may tell: the same article at any age, anything else within the window."""
     work = settling.work
     links = [one for one in keys if one.startswith("link:")]
-    found = work.candidates(links, LONG_AGO) + work.candidates(keys, settling.now - settling.rules.window)
+    found = work.candidates(links, LONG_AGO) + near(work, keys, settling.now - settling.rules.window)
     parted = work.parted(key)
     return tuple({story.id: story for story in found if story.id not in parted}.values())
+
+
+def near(work: Work, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+    """The stories that share most with an item of these keys, with enough of their members to judge them by."""
+    return work.candidates(keys, since, STORIES, MEMBERS)
 
 
 def _reissued(settling: Settling, item: Item, keys: Iterable[str]) -> StoredItem | None:

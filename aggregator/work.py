@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from aggregator import rows
+from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.model import Changed, Evidence, Judged, Plan, Seed, StoredItem, StoredStory, Visit
 from aggregator.planting import seed_judged, seed_told
@@ -62,14 +63,16 @@ def many_items(
     return tuple(rows.stored_of(row) for row in found)
 
 
-def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[StoredStory, ...]:
-    """The stories of these numbers with their members, in the order in which they began."""
+def many_stories(
+    connection: Connection, numbers: Sequence[int], only: Sequence[int] | None = None
+) -> tuple[StoredStory, ...]:
+    """Stories by their numbers, in the order in which they began, with all members or `only` those of these keys."""
     found: list[StoredStory] = []
     ordered = sorted(numbers)
     for start in range(0, len(ordered), AT_ONCE):
         part = ordered[start : start + AT_ONCE]
         members: defaultdict[str, list[StoredItem]] = defaultdict(list)
-        for row in connection.execute(_MEMBERS, {"numbers": part}):
+        for row in connection.execute(_MEMBERS if only is None else _SOME, {"numbers": part, "only": only}):
             members[row.story_id].append(rows.stored_of(row))
         told = connection.execute(_STORIES, {"numbers": part})
         found += (_story_of(row, members[row.id]) for row in told)
@@ -79,6 +82,7 @@ def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[Stored
 _MEMBERS = _ITEM.where(item.c.story.in_(bindparam("numbers", expanding=True))).order_by(
     desc(item.c.seed), item.c.first_seen, item.c.key
 )
+_SOME = _MEMBERS.where(item.c.key.in_(bindparam("only", expanding=True)))
 _STORIES: Select[Any] = (
     select(story).where(story.c.number.in_(bindparam("numbers", expanding=True))).order_by(story.c.number)
 )
@@ -108,13 +112,30 @@ class _Place(NamedTuple):
 
 @cache
 def _sharing(count: int) -> TextClause:
-    """The stories with an item under any of so many keys; as text, since building this many parts takes 1 ms."""
+    """Items in stories under any of so many keys, and how much they share: one for each key, divided by its items.
+
+    As text, since building this many parts takes 1 ms.
+    """
     parts = (
-        f"SELECT item FROM (SELECT item FROM item_key WHERE key = :key{n} AND at >= :since"  # noqa: S608 (numbers only)
-        f" ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
+        f"SELECT item, 1.0 / count(*) OVER () AS part FROM (SELECT item FROM item_key WHERE key = :key{n}"  # noqa: S608 (numbers only)
+        f" AND at >= :since ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
         for n in range(count)
     )
-    return text(f"SELECT DISTINCT story FROM item WHERE key IN ({' UNION '.join(parts)}) AND story IS NOT NULL")  # noqa: S608
+    shared = f"SELECT item, sum(part) AS shared FROM ({' UNION ALL '.join(parts)}) AS hits GROUP BY item"  # noqa: S608
+    return text(
+        "SELECT item.story, item.key, item.seed, shares.shared FROM item"  # noqa: S608
+        f" JOIN ({shared}) AS shares ON shares.item = item.key WHERE item.story IS NOT NULL"
+    )
+
+
+@cache
+def _first(stories: int) -> TextClause:
+    """The first members of so many stories."""
+    parts = (
+        f"SELECT * FROM (SELECT key, story FROM item WHERE story = :story{n} ORDER BY key LIMIT :members) AS part{n}"  # noqa: S608 (numbers only)
+        for n in range(stories)
+    )
+    return text(" UNION ALL ".join(parts))
 
 
 class SqlWork:
@@ -137,15 +158,37 @@ class SqlWork:
         found = self._connection.execute(_ITEM_LINKED, {"link_": link, "source_": source})
         return tuple(rows.stored_of(row) for row in found)
 
-    def candidates(self, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+    def candidates(
+        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+    ) -> tuple[StoredStory, ...]:
         """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""
+        found: defaultdict[int, list[Hit]] = defaultdict(list)
+        for number, *sharing in self._sharing(keys, since):
+            found[number].append(Hit(*sharing))
+        numbers = nearest(found, stories)
+        if members is None or not numbers:
+            return many_stories(self._connection, numbers)
+        return many_stories(self._connection, numbers, self._some(numbers, found, members))
+
+    def _sharing(self, keys: Iterable[str], since: datetime) -> Iterator[Any]:
         hashes = rows.unpack_keys(rows.pack_keys(keys))
-        numbers: set[int] = set()
         for start in range(0, len(hashes), AT_ONCE):
             part = hashes[start : start + AT_ONCE]
             values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since)}
-            numbers.update(self._connection.execute(_sharing(len(part)), values).scalars())
-        return many_stories(self._connection, tuple(numbers))
+            yield from self._connection.execute(_sharing(len(part)), values)
+
+    def _some(self, numbers: Sequence[int], found: Mapping[int, list[Hit]], members: int) -> list[int]:
+        """Keys of so many members of each story: half of them those that share most, the rest the first."""
+        chosen: list[int] = []
+        for start in range(0, len(numbers), AT_ONCE):
+            part = numbers[start : start + AT_ONCE]
+            first: defaultdict[int, list[int]] = defaultdict(list)
+            values = {f"story{n}": number for n, number in enumerate(part)} | {"members": members}
+            for key, number in self._connection.execute(_first(len(part)), values):
+                first[number].append(key)
+            for number in part:
+                chosen += representatives(found[number], first[number], members)
+        return chosen
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         return self._add(judged, keys, now, seed=False)

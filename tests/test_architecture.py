@@ -57,6 +57,7 @@ ROOMS = {
     "names": room("core"),
     "pace": room("core"),
     "planting": room("core"),
+    "candidates": room("core"),
     "stories": room("core", "rapidfuzz"),
     "topics": room("core"),
     # what is published

@@ -556,6 +556,27 @@ class TestStories:
         assert story == story_of(store, "urn:uuid:1")
         assert candidates(store, "x", "y", "z") == {"urn:uuid:1", "urn:uuid:2"}
 
+    def test_the_nearest_candidates_are_those_that_share_what_is_rare(self, store: Store) -> None:
+        """Of 20 stories that share a common key the two that share a rarer one, too, come first, and a seed before."""
+        store.plant([("urn:uuid:s1", Seed("S1", "Title"), ["common"])], NOW, True)
+        for n in range(20):
+            tell(
+                store, f"urn:uuid:{n}", (judged(str(n)), ["common", "rare"] if n in (4, 9) else ["common", f"own {n}"])
+            )
+        with store.begin() as work:
+            found = work.candidates(["common", "rare"], NOW - DAY, stories=3)
+        assert {story.id for story in found} == {"urn:uuid:s1", "urn:uuid:4", "urn:uuid:9"}
+
+    def test_of_a_long_story_come_the_members_that_share_most_and_the_first(self, store: Store) -> None:
+        """Half and half, in order of appearance; a story that is no longer than asked for comes whole."""
+        long = [(judged(str(n)), ["common", "rare"] if n in (7, 8) else ["common"]) for n in range(10)]
+        tell(store, "urn:uuid:long", *long)
+        tell(store, "urn:uuid:short", *((judged(f"s{n}"), ["common" if n else "other"]) for n in range(4)))
+        with store.begin() as work:
+            found = {story.id: story.members for story in work.candidates(["common", "rare"], NOW - DAY, members=4)}
+        assert [member.item.id for member in found["urn:uuid:long"]] == ["0", "1", "7", "8"]
+        assert [member.item.id for member in found["urn:uuid:short"]] == ["s0", "s1", "s2", "s3"]
+
     def test_candidates_were_seen_or_dated_since(self, store: Store) -> None:
         """An item reaches as far as it was first seen or is dated, whichever is later, the moment itself included."""
         old = NOW - 30 * DAY
