@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from zlib import crc32
@@ -128,6 +129,25 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
         words=frozenset(comparable(word) for word in _LATIN_WORD.findall(whole) if len(word) >= 3),
         grams=_grams(plain),
         title_grams=_grams(comparable(title)),
+    )
+
+
+def pooled(several: Sequence[Facts]) -> Facts:
+    """What several tellings of a story tell together; its title tells what at least half of theirs do."""
+    if len(several) == 1:
+        return several[0]
+    titles = Counter(concept for facts in several for concept in facts.in_title)
+    return replace(
+        several[0],
+        language="pooled",
+        concepts={concept: text for facts in several for concept, text in facts.concepts.items()},
+        in_title=frozenset(concept for concept, count in titles.items() if 2 * count >= len(several)),
+        names={name: text for facts in several for name, text in facts.names.items()},
+        title_names=frozenset(name for facts in several for name in facts.title_names),
+        terms={term: text for facts in several for term, text in facts.terms.items()},
+        numbers={number: text for facts in several for number, text in facts.numbers.items()},
+        days=frozenset(day for facts in several for day in facts.days),
+        words=frozenset(word for facts in several for word in facts.words),
     )
 
 

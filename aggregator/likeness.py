@@ -13,6 +13,7 @@ from aggregator.counts import shared_days
 from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights
 
 _LEAST = 2  # with one, titles of four words that both say "expert" were put together
+_RICH = 9.0  # sum of rarities: "soldier, flee, border" come to 6.5; a seed with a summary to 26 and more
 _UNDATED = 1.5  # days: what an absent date counts as
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 
@@ -38,6 +39,12 @@ def log_odds(one: Facts, other: Facts, days: float | None) -> float:
     learned = weights()
     values = features(one, other, days, learned.rarity)
     return learned.bias + sum(learned.features.get(name, 0.0) * value for name, value in values.items())
+
+
+def rich(facts: Facts) -> bool:
+    """Whether a text tells enough to be known again without its date; a bare headline of the usual words does not."""
+    rarity = weights().rarity
+    return sum(rarity.get(concept, _UNSEEN) for concept in facts.concepts) >= _RICH
 
 
 def enough(one: Facts, other: Facts) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import combinations
@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from rapidfuzz import fuzz
 
-from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, read
-from aggregator.likeness import enough, log_odds, shared_details, weights
+from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, pooled, read
+from aggregator.likeness import enough, log_odds, rich, shared_details, weights
 from aggregator.links import canonical_link, publishable_link
 from aggregator.model import (
     Evidence,
@@ -44,6 +44,8 @@ _SKETCH = 12  # smallest hashes of a text's trigrams: were measured to find ever
 _PAIRED, _ALONE = 5, 8
 _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figures for copies
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
+_COMPARED = 12  # members of a story that an item is compared with
+_SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
 _MENDED_TITLE = 50.0  # rapidfuzz ratio; titles that have only the subject in common reach 45
@@ -108,13 +110,51 @@ class Folder:
             return Founds()
         fits.sort(key=lambda fit: (-fit[1].strength, not fit[0].seed, fit[0].id))
         (best, evidence), rest = fits[0], fits[1:]
-        merges = tuple((other.id, found) for other, found in rest if self._may_merge(best, other, found))
-        return Joins(best.id, evidence, merges)
+        merges = [(other.id, found) for other, found in rest if self._may_merge(best, other, found)]
+        joined = [one for one in candidates if one.id in {best.id, *(id for id, _ in merges)}]
+        return Joins(best.id, evidence, (*merges, *self._regroup(item, joined, candidates, now)))
+
+    def _regroup(
+        self, item: Item, joined: Sequence[StoredStory], candidates: Sequence[StoredStory], now: datetime
+    ) -> Iterator[tuple[str, Evidence]]:
+        """The stories that turn out to be one with the item's, now that it has joined: whoever comes first.
+
+        Of two that readers saw in earlier refreshes neither goes, unless an item fits both.
+        """
+        group = [item, *(one for story in joined for one in compared(story))]
+        seeded, seen = any(story.seed for story in joined), any(_was_told(story, now) for story in joined)
+        for other in candidates:
+            if other in joined or (other.seed and seeded) or (seen and _was_told(other, now)):
+                continue
+            if found := self._one_story(group, other, seeded):
+                yield other.id, found
+                group += compared(other)
+                seeded, seen = seeded or other.seed, seen or _was_told(other, now)
+
+    def _one_story(self, group: Sequence[Item], other: StoredStory, seeded: bool) -> Evidence | None:
+        """Why a group of items and a story are one."""
+        others = compared(other)
+        any_age = seeded or other.seed
+        scores = [self.log_odds(a, b, any_age) for a in group for b in others]
+        mean = sum(scores) / len(scores)
+        if mean < self.threshold and not (other.seed and self._tell(group, others[0])):
+            return None
+        one, two = (pooled([self.facts(each) for each in side]) for side in (group, others))
+        kind = "seed" if other.seed else "same events"
+        return Evidence(kind, others[0].title, _strength(max(mean, self.threshold)), shared_details(one, two))
+
+    def _tell(self, group: Sequence[Item], seed: Item) -> bool:
+        """Whether items of one story tell a seed's: each may say too little where all together say enough."""
+        apart = [days for one in group if (days := days_apart(one, seed, any_age=True)) is not None]
+        days = min(apart, default=None)
+        if days == _SEED_DAYS and not rich(self.facts(seed)):
+            return False
+        return self.pooled_odds(group, seed, days) >= _SEED_TOLD
 
     def _liken(self, item: Item, story: StoredStory) -> Evidence | None:
         """Why the item tells the story; None: it does not."""
-        for member in story.members:
-            if found := self._copy(item, member.item):
+        for other in compared(story):
+            if found := self._copy(item, other):
                 return _seeded(found, story)
         return self._same_events(item, story)
 
@@ -134,27 +174,28 @@ class Folder:
     def _same_events(self, item: Item, story: StoredStory) -> Evidence | None:
         """Average linkage: the mean of the log-odds against all members, not the best alone."""
         one = self.facts(item)
-        scored = []
-        for member in story.members:
-            two = self.facts(member.item)
-            if not self._across and one.language != two.language:
-                continue
-            scored.append((self.log_odds(item, member.item, story.seed), member))
+        scored = [
+            (self.log_odds(item, other, story.seed), other)
+            for other in compared(story)
+            if self._across or one.language == self.facts(other).language
+        ]
         if not scored:
             return None
         mean = sum(score for score, _ in scored) / len(scored)
-        if mean < self.threshold:
-            return None
         nearest = max(scored, key=lambda pair: pair[0])[1]
-        if not enough(one, self.facts(nearest.item)):
+        two = self.facts(nearest)
+        if mean < self.threshold or not enough(one, two):
             return None
-        details = shared_details(one, self.facts(nearest.item))
         kind = "seed" if story.seed else "same events"
-        return Evidence(kind, nearest.item.title, round(0.9 / (1 + math.exp(-mean)), 3), details)
+        return Evidence(kind, nearest.title, _strength(mean), shared_details(one, two))
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
         """For two items telling the same events; `any_age`: one of them stands in a seed story."""
         return log_odds(self.facts(one), self.facts(other), days_apart(one, other, any_age))
+
+    def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
+        """The same for a group of items taken as one telling."""
+        return log_odds(pooled([self.facts(one) for one in group]), self.facts(other), days)
 
     def _may_merge(self, best: StoredStory, other: StoredStory, found: Evidence) -> bool:
         """Whether an item that fits two stories shows them to be one: only if they fit each other as well."""
@@ -163,8 +204,27 @@ class Folder:
         if found.kind == "same link":
             return True
         any_age = best.seed or other.seed
-        scores = [self.log_odds(a.item, b.item, any_age) for a in best.members for b in other.members]
+        scores = [self.log_odds(a, b, any_age) for a in compared(best) for b in compared(other)]
         return sum(scores) / len(scores) >= self.threshold - 0.5
+
+
+def compared(story: StoredStory) -> list[Item]:
+    """The members that stand for a story: all, or of many the seed's text, the lead, the first and the latest."""
+    members = story.members
+    if len(members) > _COMPARED:
+        marked = [member for member in members if member.seed or member.key == story.lead][:2]
+        rest = [member for member in members if member not in marked]
+        half = (_COMPARED - len(marked)) // 2
+        members = (*marked, *rest[:half], *rest[-half:])
+    return [member.item for member in sorted(members, key=lambda member: not member.seed)]
+
+
+def _was_told(story: StoredStory, now: datetime) -> bool:
+    return story.seed or (story.told is not None and story.told < now)
+
+
+def _strength(log_odds: float) -> float:
+    return round(0.9 / (1 + math.exp(-log_odds)), 3)
 
 
 def _shared_article(one: Item, two: Item) -> str | None:

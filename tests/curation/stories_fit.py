@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement, product
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from aggregator.facts import Facts  # noqa: E402
+from aggregator.facts import Facts, pooled  # noqa: E402
 from aggregator.likeness import features  # noqa: E402
 from aggregator.model import Decision, Item, Joins, StoredItem, StoredStory, Verdict  # noqa: E402
 from aggregator.seeds import load_seeds  # noqa: E402
@@ -35,7 +35,12 @@ from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
 DATA = ROOT / "tests" / "data" / "curation"
 WEIGHTS = ROOT / "aggregator" / "lexicon" / "likeness.json"
 FOLDS = 5
+FOLD_PAIRS = tuple(combinations_with_replacement(range(FOLDS), 2))
 START = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+Models = dict[tuple[int, int], LogisticRegression]  # for each two folds, what saw neither
+Table = dict[tuple[str, str], float]  # ids of two items → log-odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None, c: float
 AT_MOST = {"stage.apart": -1.5, "pivots": -1.2, "title_names.apart": -1.5}
 
 
-def held(model: LogisticRegression, names: Sequence[str]) -> LogisticRegression:
+def informed(model: LogisticRegression, names: Sequence[str]) -> LogisticRegression:
     """The model with what is known beforehand."""
     for name, most in AT_MOST.items():
         place = list(names).index(name)
@@ -146,16 +151,46 @@ def held(model: LogisticRegression, names: Sequence[str]) -> LogisticRegression:
     return model
 
 
-class Scored(Folder):
-    """A folder that takes its log-odds from a table instead of the weights that ship."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Models of which each is used only on events that it did not see."""
 
-    def __init__(self, scores: Mapping[tuple[str, str], float], threshold: float) -> None:
+    models: Models
+    names: Sequence[str]  # of the features
+    rarity: Mapping[str, float]
+
+    def apply(self, target: Pairs) -> Table:
+        """Log-odds of each pair."""
+        x = matrix([{name: row.get(name, 0.0) for name in self.names} for row in target.rows], self.names)
+        values = {pair: model.decision_function(x) for pair, model in self.models.items()}
+        scores = {}
+        for row, (a, b) in enumerate(target.index):
+            one, other = sorted(map(int, target.folds[row]))
+            left, right = target.items[a].item.id, target.items[b].item.id
+            scores[left, right] = scores[right, left] = float(values[one, other][row])
+        return scores
+
+    def weigh(self, values: Mapping[str, float], fold: int, other: int) -> float:
+        """Log-odds of one pair between two folds."""
+        row = matrix([{name: values.get(name, 0.0) for name in self.names}], self.names)
+        return float(self.models[min(fold, other), max(fold, other)].decision_function(row)[0])
+
+
+class Scored(Folder):
+    """A folder that takes its log-odds from a table, those of groups from models, instead of the weights that ship."""
+
+    def __init__(self, held: Held, dated: Pairs, threshold: float) -> None:
         super().__init__()
-        self.scores = scores
-        self.threshold = threshold
+        self.held, self.scores, self.threshold = held, held.apply(dated), threshold
+        self.folds = {one.item.id: fold_of(one.event) for one in dated.items}
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
         return self.scores[one.id, other.id]
+
+    def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
+        together = pooled([self.facts(one) for one in group])
+        values = features(together, self.facts(other), days, self.held.rarity)
+        return self.held.weigh(values, self.folds[group[0].id], self.folds[other.id])
 
 
 def cluster(folder: Folder, items: Sequence[Labelled], order: int) -> dict[str, str]:
@@ -172,9 +207,9 @@ def cluster(folder: Folder, items: Sequence[Labelled], order: int) -> dict[str, 
         placed = folder.place(one.item, candidates, START)
         stored = StoredItem(key, one.item, verdict, START)
         if isinstance(placed, Joins):
-            for other, _ in placed.merges:
-                stories[placed.story] += stories.pop(other)
-            stories[placed.story].append(stored)
+            same = [placed.story, *(other for other, _ in placed.merges)]
+            into = next((id for id in same if stories[id][0].seed), same[0])
+            stories[into] += [member for id in same if id != into for member in stories.pop(id)] + [stored]
         else:
             stories[f"story-{key}"] = [stored]
     return {member.item.id: story for story, members in stories.items() for member in members}
@@ -242,10 +277,6 @@ def names_of(sets: Sequence[Pairs]) -> list[str]:
     return sorted({name for pairs in sets for row in pairs.rows for name in row})
 
 
-Models = dict[tuple[int, int], LogisticRegression]
-Table = dict[tuple[str, str], float]
-
-
 def held_out_models(main_sets: Sequence[Pairs], extra_sets: Sequence[Pairs], names: Sequence[str], c: float) -> Models:
     """For each two folds, a model that saw neither."""
     x_main = np.vstack([matrix(p.rows, names) for p in main_sets])
@@ -254,25 +285,11 @@ def held_out_models(main_sets: Sequence[Pairs], extra_sets: Sequence[Pairs], nam
     x_extra = np.vstack([matrix(p.rows, names) for p in extra_sets]) if extra_sets else np.zeros((0, len(names)))
     y_extra = np.concatenate([p.same for p in extra_sets]) if extra_sets else np.zeros(0, dtype=bool)
     models: Models = {}
-    for one in range(FOLDS):
-        for other in range(one, FOLDS):
-            keep = ~np.isin(folds, (one, other)).any(axis=1)
-            y = np.concatenate([y_main[keep], y_extra])
-            models[one, other] = held(fit(np.vstack([x_main[keep], x_extra]), y, c=c), names)
+    for pair in FOLD_PAIRS:
+        keep = ~np.isin(folds, pair).any(axis=1)
+        y = np.concatenate([y_main[keep], y_extra])
+        models[pair] = informed(fit(np.vstack([x_main[keep], x_extra]), y, c=c), names)
     return models
-
-
-def apply(models: Models, names: Sequence[str], target: Pairs) -> Table:
-    """Log-odds of each pair, by the model that saw neither side's fold."""
-    x = matrix(target.rows, names)
-    scores = {}
-    table = {pair: model.decision_function(x) for pair, model in models.items()}
-    for row, (a, b) in enumerate(target.index):
-        one, other = sorted(map(int, target.folds[row]))
-        value = float(table[one, other][row])
-        left, right = target.items[a].item.id, target.items[b].item.id
-        scores[left, right] = scores[right, left] = value
-    return scores
 
 
 def report(label: str, results: Sequence[Score]) -> None:
@@ -299,6 +316,7 @@ def main() -> None:
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
     ask.add_argument("--draws", type=int, default=2)
+    ask.add_argument("--orders", type=int, default=1, help="of arrival")
     ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
     items = load(DATA / "items.jsonl")
@@ -314,11 +332,11 @@ def main() -> None:
     elif args.extra:
         target = [one for one in more if hidden(one.event)]
         x = np.vstack([matrix(p.rows, names) for p in main_sets + extra_sets])
-        model = held(fit(x, np.concatenate([p.same for p in main_sets + extra_sets]), c=args.c), names)
-        measure(lambda pairs: whole(model, names, pairs), target, rarity, args)
+        model = informed(fit(x, np.concatenate([p.same for p in main_sets + extra_sets]), c=args.c), names)
+        measure(Held(dict.fromkeys(FOLD_PAIRS, model), names, rarity), target, args)
     else:
         models = held_out_models(main_sets, extra_sets, names, args.c)
-        measure(lambda pairs: apply(models, names, pairs), items, rarity, args)
+        measure(Held(models, names, rarity), items, args)
 
 
 def hidden(event: str) -> bool:
@@ -326,26 +344,15 @@ def hidden(event: str) -> bool:
     return random.Random("hidden" + event).random() < 0.5
 
 
-def whole(model: LogisticRegression, names: Sequence[str], pairs: Pairs) -> Table:
-    """Log-odds of each pair, by one model."""
-    keep = [{name: row.get(name, 0.0) for name in names} for row in pairs.rows]
-    scores = {}
-    for (a, b), value in zip(pairs.index, model.decision_function(matrix(keep, names)), strict=True):
-        left, right = pairs.items[a].item.id, pairs.items[b].item.id
-        scores[left, right] = scores[right, left] = float(value)
-    return scores
-
-
-def measure(
-    scorer: Callable[[Pairs], Table], items: Sequence[Labelled], rarity: Mapping[str, float], args: argparse.Namespace
-) -> None:
-    """Fold the items in every dating and print how well that went."""
+def measure(held: Held, items: Sequence[Labelled], args: argparse.Namespace) -> None:
+    """Fold the items in every dating and several orders of arrival, and print how well that went."""
     by_label: dict[tuple[float, str], list[Score]] = defaultdict(list)
     for label, dated in variants(items, args.draws):
-        pairs = Pairs(Folder(), dated, rarity)
-        table = scorer(pairs)
-        for threshold in args.thresholds:
-            got = cluster(Scored(table, threshold), dated, 1)
+        pairs = Pairs(Folder(), dated, held.rarity)
+        scored = Scored(held, pairs, args.thresholds[0])
+        for threshold, order in product(args.thresholds, range(1, args.orders + 1)):
+            scored.threshold = threshold
+            got = cluster(scored, dated, order)
             by_label[threshold, label].append(score(dated, got))
             if (
                 args.show
@@ -353,7 +360,7 @@ def measure(
                 and label == "10 days"
                 and len(by_label[threshold, label]) == 1
             ):
-                show(dated, got, table)
+                show(dated, got, scored.scores)
     for threshold in args.thresholds:
         print(f"threshold {threshold}")
         for label in ("as dated", "30 days", "10 days"):
@@ -373,7 +380,7 @@ def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple
 def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Mapping[str, float], args: argparse.Namespace) -> None:
     """Fit on everything and write the weights that ship."""
     x = np.vstack([matrix(p.rows, names) for p in sets])
-    model = held(fit(x, np.concatenate([p.same for p in sets]), c=args.c), names)
+    model = informed(fit(x, np.concatenate([p.same for p in sets]), c=args.c), names)
     learned = {
         "rarity": rarity,
         "bias": round(float(model.intercept_[0]), 3),
