@@ -1,6 +1,6 @@
 # make run    sets everything up on a fresh machine and starts the program
 # make test   sets everything up and runs every check and test
-# Nothing is installed outside this folder, but for the browser and fonts that `make test` asks Debian's package
+# Nothing is installed outside this folder, but for the browser, fonts and readers that `make test` asks Debian's package
 # manager for, where it may.
 
 SHELL := bash

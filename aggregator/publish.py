@@ -75,6 +75,7 @@ class FolderPublisher:
             if len(contents) > _FORCED_ONE_BY_ONE:
                 os.sync()
             for target, path in unfinished.items():
+                _date_after(path, target)
                 path.replace(target)
         finally:
             for path in unfinished.values():
@@ -148,6 +149,20 @@ def _write(path: Path, content: bytes, *, last: bool) -> None:
         file.flush()
         if last:
             os.fsync(file.fileno())
+
+
+def _date_after(path: Path, replaced: Path) -> None:
+    """Date a file a second after the one that it replaces, if it is not later anyway.
+
+    Last-Modified counts in seconds, and libcurl, which newsboat is built on, throws away an answer that is not of a
+    later second than the one it has: readers that came between two changes of one second would miss the other one.
+    """
+    try:
+        earliest = int(replaced.stat().st_mtime) + 1
+    except FileNotFoundError:
+        return
+    if path.stat().st_mtime < earliest:
+        os.utime(path, (earliest, earliest))
 
 
 def _force_to_disk(folder: Path) -> None:

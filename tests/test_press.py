@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
 from aggregator.memory import MemoryStore
-from aggregator.model import Decision, Edition, Evidence, Item, Judged, Reason, Source, Verdict
+from aggregator.model import Evidence
 from aggregator.ports import Publisher, Store
 from aggregator.press import PAGE, publish
 from aggregator.publish import FolderPublisher, MemoryPublisher
 from aggregator.store import SqlStore
+from tests.telling import FRAME, HOUR, NOW, judged, name, tell
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-LINK = "https://feed.example/nk/"
-SOURCE = Source("https://a.example/feed", "Alpha", "en")
-FRAME = Edition("Test", LINK, "Every story once.", "en", (), (SOURCE,), NOW)
+LINK = FRAME.link
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARCHIVE = "{http://purl.org/syndication/history/1.0}archive"
 DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"
@@ -41,27 +37,8 @@ def public() -> MemoryPublisher:
     return MemoryPublisher()
 
 
-def name(number: int) -> str:
-    return f"urn:uuid:00000000-0000-4000-8000-{number:012}"
-
-
 def page(number: int) -> str:
     return f"story/{name(number).removeprefix('urn:uuid:')}.html"
-
-
-def tell(store: Store, *numbers: int, now: datetime | None = None) -> None:
-    """Tell stories of one item each, an hour apart unless told when."""
-    for number in numbers:
-        when = now or NOW + number * HOUR
-        with store.begin() as work:
-            work.found(name(number), when)
-            work.assign(work.add(judged(number), (), when), name(number), Evidence("founds", "", 1.0))
-            work.tell(name(number), when, work.story(name(number)).members[0].key, when)  # type: ignore[union-attr]
-
-
-def judged(number: int, title: str = "") -> Judged:
-    item = Item(SOURCE.url, str(number), f"https://a.example/{number}", title or f"Story {number}", "What happened.")
-    return Judged(item, Verdict(Decision.KEPT, 0.9, (Reason("title", "defector", "defector", 0.9),), "r"))
 
 
 def told(files: dict[str, bytes], document: str) -> list[int]:

@@ -131,6 +131,15 @@ def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "index.html").stat().st_ino != before["index.html"].st_ino
 
 
+def test_each_version_has_a_second_of_its_own(tmp_path: Path) -> None:
+    """However quickly versions follow each other, the later one's Last-Modified, in seconds, is later."""
+    times = []
+    for turn in range(4):
+        FolderPublisher(tmp_path).publish({"rss.xml": b"%d" % turn})
+        times.append(int((tmp_path / "rss.xml").stat().st_mtime))
+    assert times == sorted(set(times))
+
+
 def test_many_files_are_whole_like_few(tmp_path: Path) -> None:
     """A first publishing brings hundreds of files at once; nothing unfinished is left beside them."""
     files = {f"story/{n}.html": b"%d" % n for n in range(300)}
