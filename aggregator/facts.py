@@ -132,6 +132,11 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
     )
 
 
+def same_language(one: Facts, other: Facts) -> bool:
+    """Whether two texts may be in one language: an unknown one may be any."""
+    return one.language == other.language or None in (one.language, other.language)
+
+
 def pooled(several: Sequence[Facts]) -> Facts:
     """What several tellings of a story tell together; its title tells what at least half of theirs do."""
     if len(several) == 1:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from aggregator.counts import shared_days
-from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights
+from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights, same_language
 
 _LEAST = 2  # with one, titles of four words that both say "expert" were put together
+_TELLING, _RARE, _RARE_PLACE, _SEVERAL = 1.2, 3.3, 2.6, 4  # see marked
 _RICH = 9.0  # sum of rarities: "soldier, flee, border" come to 6.5; a seed with a summary to 26 and more
 _UNDATED = 1.5  # days: what an absent date counts as
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
@@ -34,6 +36,25 @@ def weights() -> Weights:
     return Weights(**json.loads(files("aggregator").joinpath("lexicon", "likeness.json").read_text("utf-8")))
 
 
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What lexicon/groups.toml says of concepts and words that folding treats alike."""
+
+    apart: Mapping[str, Mapping[str, frozenset[str]]]  # "stage", "means" → group → concepts; two groups: two stories
+    pivots: frozenset[str]  # concepts of which one side's silence speaks against the other
+    common_words: frozenset[str]  # that say nothing when texts of two languages share them
+
+
+@cache
+def groups() -> Groups:
+    """The groups that ship."""
+    table = tomllib.loads(files("aggregator").joinpath("lexicon", "groups.toml").read_text("utf-8"))
+    apart = {
+        name: {group: frozenset(concepts) for group, concepts in table[name].items()} for name in ("stage", "means")
+    }
+    return Groups(apart, frozenset(table["pivots"]), frozenset(table["common_words"]))
+
+
 def log_odds(one: Facts, other: Facts, days: float | None) -> float:
     """For the same events (positive) or against (negative); `days` apart, None where a date is missing."""
     learned = weights()
@@ -43,8 +64,7 @@ def log_odds(one: Facts, other: Facts, days: float | None) -> float:
 
 def rich(facts: Facts) -> bool:
     """Whether a text tells enough to be known again without its date; a bare headline of the usual words does not."""
-    rarity = weights().rarity
-    return sum(rarity.get(concept, _UNSEEN) for concept in facts.concepts) >= _RICH
+    return _mass(facts.concepts, weights().rarity) >= _RICH
 
 
 def enough(one: Facts, other: Facts) -> bool:
@@ -53,9 +73,24 @@ def enough(one: Facts, other: Facts) -> bool:
     return len(shared) >= _LEAST or bool(one.names.keys() & other.names.keys())
 
 
+def marked(one: Facts, other: Facts) -> bool:
+    """Whether what two texts share marks one event out among its like, as it must once their dates do not.
+
+    A name, a day, a number above five, a place, an uncommon act or thing, or several usual ones.
+    """
+    if one.names.keys() & other.names.keys() or shared_days(one.days, other.days):
+        return True
+    if any(telling(number) >= _TELLING for number in one.numbers.keys() & other.numbers.keys()):
+        return True
+    rarity, facets = weights().rarity, facet_of()
+    shared = one.concepts.keys() & other.concepts.keys()
+    rare = {c for c in shared if rarity.get(c, _UNSEEN) >= (_RARE_PLACE if facets[c] == "places" else _RARE)}
+    return bool(rare) or len(shared) >= _SEVERAL
+
+
 def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, float]) -> dict[str, float]:
     """Name → value, about 0..3 each; symmetric in the two texts."""
-    across = one.language != other.language
+    across = not same_language(one, other)
     values = _concepts(one, other, rarity) | _marks(one, other)
     apart = _UNDATED if days is None else min(days, 30.0)
     values["days"] = math.log1p(apart) / 3.4
@@ -64,7 +99,7 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, 
         values["across"] = 1.0
         values["across.overlap"] = values["overlap"]
         values["across.shared"] = values["shared"]
-        shared_words = [word for word in one.words & other.words if word not in _COMMON_WORDS]
+        shared_words = [word for word in one.words & other.words if word not in groups().common_words]
         values["across.words"] = min(len(shared_words), 3) / 1.0
     else:
         same = cosine(gram_weights(one), gram_weights(other))
@@ -75,36 +110,43 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, 
 
 
 def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str, float]:
-    def mass(concepts: Iterable[str]) -> float:
-        return sum(rarity.get(concept, _UNSEEN) for concept in concepts)
-
     a, b = one.concepts.keys(), other.concepts.keys()
-    shared = a & b
-    all_shared, of_a, of_b = mass(shared), mass(a), mass(b)
+    of_a, of_b, both = (_masses(concepts, rarity) for concepts in (a, b, a & b))
+    all_a, all_b, shared = (sum(masses.values()) for masses in (of_a, of_b, both))
+    title_a, title_b = _mass(one.in_title, rarity), _mass(other.in_title, rarity)
+    lost = _mass(one.in_title - b, rarity) + _mass(other.in_title - a, rarity)
     values = {
-        "overlap": all_shared / (min(of_a, of_b) or 1.0),
-        "jaccard": all_shared / ((of_a + of_b - all_shared) or 1.0),
-        "shared": min(all_shared / 8, 3.0),
-        "rarest": max((rarity.get(concept, _UNSEEN) for concept in shared), default=0.0) / 3,
-        "title_shared": min(mass(one.in_title & other.in_title) / 4, 3.0),
-        "thin": 1 / (1 + min(of_a, of_b)),
+        "overlap": shared / (min(all_a, all_b) or 1.0),
+        "jaccard": shared / ((all_a + all_b - shared) or 1.0),
+        "shared": min(shared / 8, 3.0),
+        "rarest": max((rarity.get(concept, _UNSEEN) for concept in a & b), default=0.0) / 3,
+        "title_shared": min(_mass(one.in_title & other.in_title, rarity) / 4, 3.0),
+        "title_lost": lost / ((title_a + title_b) or 1.0),
+        "thin": 1 / (1 + min(all_a, all_b)),
+        "pivots": float(len((a ^ b) & groups().pivots)) / 2,
     }
-    for name, groups in (("stage", _STAGES), ("means", _MEANS)):
-        of_one, of_other = ({group for group, members in groups.items() if members & told} for told in (a, b))
+    for name, sets in groups().apart.items():
+        of_one, of_other = ({group for group, members in sets.items() if members & told} for told in (a, b))
         values[f"{name}.shared"] = float(bool(of_one & of_other))
         values[f"{name}.apart"] = float(bool(of_one and of_other and not of_one & of_other))
-    values["pivots"] = float(len((a ^ b) & _PIVOTS)) / 2
-    lost = mass(one.in_title - b) + mass(other.in_title - a)
-    values["title_lost"] = lost / ((mass(one.in_title) + mass(other.in_title)) or 1.0)
-    facets = facet_of()
     for facet in FACETS:
-        in_a = {concept for concept in a if facets[concept] == facet}
-        in_b = {concept for concept in b if facets[concept] == facet}
-        both = mass(in_a & in_b)
-        values[f"{facet}.shared"] = min(both / 4, 3.0)
-        if in_a and in_b:
-            values[f"{facet}.apart"] = 1 - both / min(mass(in_a), mass(in_b))
+        values[f"{facet}.shared"] = min(both.get(facet, 0.0) / 4, 3.0)
+        if least := min(of_a.get(facet, 0.0), of_b.get(facet, 0.0)):
+            values[f"{facet}.apart"] = 1 - both.get(facet, 0.0) / least
     return values
+
+
+def _mass(concepts: Iterable[str], rarity: Mapping[str, float]) -> float:
+    return sum(rarity.get(concept, _UNSEEN) for concept in concepts)
+
+
+def _masses(concepts: Iterable[str], rarity: Mapping[str, float]) -> dict[str, float]:
+    """Facet → the sum of rarities."""
+    masses: dict[str, float] = {}
+    for concept in concepts:
+        facet = facet_of()[concept]
+        masses[facet] = masses.get(facet, 0.0) + rarity.get(concept, _UNSEEN)
+    return masses
 
 
 def _marks(one: Facts, other: Facts) -> dict[str, float]:
@@ -132,55 +174,6 @@ def telling(number: str) -> float:
     if 1990 <= value <= 2040 and number.isdigit():
         return 0.7
     return 0.3 if value <= 2 else 0.7 if value <= 5 else 1.2 if value <= 12 else 1.8 if value <= 100 else 2.5
-
-
-_COMMON_WORDS = frozenset(
-    [
-        "korea",
-        "korean",
-        "koreans",
-        "north",
-        "south",
-        "seoul",
-        "pyongyang",
-        "reuters",
-        "yonhap",
-        "afp",
-        "efe",
-        "dpa",
-        "the",
-        "upi",
-        "corea",
-        "coree",
-        "nordkorea",
-        "sudkorea",
-        "kim",
-        "jong",
-        "un",
-        "kbs",
-        "bbc",
-        "cnn",
-        "pour",
-        "der",
-        "die",
-        "das",
-        "les",
-        "los",
-        "las",
-        "una",
-        "nato",
-        "usa",
-    ]
-)
-# The stages of one affair are stories of their own; one way of coming is not another; some acts turn a story round.
-_STAGES = {
-    "caught": {"arrest", "caught"},
-    "charged": {"prosecutor", "stand_trial"},
-    "judged": {"sentence", "suspended", "acquit"},
-    "appealed": {"appeal"},
-}
-_MEANS = {"swum": {"swim"}, "sailed": {"boat"}, "walked": {"walk", "dmz", "mine"}, "driven": {"vehicle"}}
-_PIVOTS = frozenset({"refuse", "suspended", "acquit", "apologize", "return_north", "repatriate", "chase", "failure"})
 
 
 def shared_details(one: Facts, other: Facts) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from rapidfuzz import fuzz
 
-from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, pooled, read
-from aggregator.likeness import enough, log_odds, rich, shared_details, weights
+from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, pooled, read, same_language
+from aggregator.likeness import enough, log_odds, marked, rich, shared_details, weights
 from aggregator.links import canonical_link, publishable_link
 from aggregator.model import (
     Evidence,
@@ -48,9 +48,10 @@ _COMPARED = 12  # members of a story that an item is compared with
 _SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
+_NEAR = 2.0  # days: told farther apart than this, two texts must share what marks the event; a seed's always are
 _MENDED_TITLE = 50.0  # rapidfuzz ratio; titles that have only the subject in common reach 45
 _DIGITS = re.compile(r"\d+")
-_LONG_TITLE = 18  # characters: shorter titles ("N Korea news") repeat by chance
+_LONG_TITLE = 18  # Latin letters' width: shorter titles ("N Korea news") repeat by chance
 
 
 class Folder:
@@ -147,7 +148,7 @@ class Folder:
         """Whether items of one story tell a seed's: each may say too little where all together say enough."""
         apart = [days for one in group if (days := days_apart(one, seed, any_age=True)) is not None]
         days = min(apart, default=None)
-        if days == _SEED_DAYS and not rich(self.facts(seed)):
+        if (days is None or days >= _NEAR) and not rich(self.facts(seed)):
             return False
         return self.pooled_odds(group, seed, days) >= _SEED_TOLD
 
@@ -162,8 +163,10 @@ class Folder:
         one, two = self.facts(item), self.facts(other)
         if (link := _shared_article(item, other)) and (item.source != other.source or _alike(one.title, two.title)):
             return Evidence("same link", other.title, 1.0, (f"link: {link}",))
-        if one.language != two.language or min(len(one.title), len(two.title)) < _LONG_TITLE:
+        if not same_language(one, two):
             return None
+        if min(_width(one.title), _width(two.title)) < _LONG_TITLE:
+            return self._copy_of_few_words(item, other)
         if one.numbers.keys() == two.numbers.keys() and (alike := cosine(one.grams, two.grams)) >= _SAME_TEXT:
             return Evidence("same text", other.title, min(alike, 0.99), (f"{alike:.0%} of the wording",))
         ratio = fuzz.ratio(one.title, two.title)
@@ -171,20 +174,30 @@ class Folder:
             return Evidence("same title", other.title, ratio / 100 - 0.02, (f"{ratio:.0f} % of the title's letters",))
         return None
 
+    def _copy_of_few_words(self, item: Item, other: Item) -> Evidence | None:
+        """Few words repeat by chance, unless two sources have the very same within days and they tell something."""
+        one, two = self.facts(item), self.facts(other)
+        apart = days_apart(item, other, any_age=False) or 0.0
+        if one.title != two.title or len(one.in_title) < 2 or item.source == other.source or apart >= _NEAR:
+            return None
+        return Evidence("same title", other.title, 0.95, ("every letter of the title",))
+
     def _same_events(self, item: Item, story: StoredStory) -> Evidence | None:
         """Average linkage: the mean of the log-odds against all members, not the best alone."""
         one = self.facts(item)
         scored = [
             (self.log_odds(item, other, story.seed), other)
             for other in compared(story)
-            if self._across or one.language == self.facts(other).language
+            if self._across or same_language(one, self.facts(other))
         ]
         if not scored:
             return None
         mean = sum(score for score, _ in scored) / len(scored)
         nearest = max(scored, key=lambda pair: pair[0])[1]
         two = self.facts(nearest)
-        if mean < self.threshold or not enough(one, two):
+        apart = days_apart(item, nearest, story.seed)
+        near = apart is not None and apart < _NEAR
+        if mean < self.threshold or not (enough(one, two) if near else marked(one, two)):
             return None
         kind = "seed" if story.seed else "same events"
         return Evidence(kind, nearest.title, _strength(mean), shared_details(one, two))
@@ -217,6 +230,11 @@ def compared(story: StoredStory) -> list[Item]:
         half = (_COMPARED - len(marked)) // 2
         members = (*marked, *rest[:half], *rest[-half:])
     return [member.item for member in sorted(members, key=lambda member: not member.seed)]
+
+
+def _width(title: str) -> int:
+    """In Latin letters; a Han, kana or Hangul character says as much as two."""
+    return sum(2 if character >= "\u2e80" else 1 for character in title)
 
 
 def _was_told(story: StoredStory, now: datetime) -> bool:
