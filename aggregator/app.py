@@ -35,6 +35,7 @@ from aggregator.model import (
     SourceHealth,
     Task,
 )
+from aggregator.normalise import without_password
 from aggregator.pace import Bounds
 from aggregator.pipeline import Collector
 from aggregator.ports import Clock, Engine, Publisher, Store
@@ -105,7 +106,7 @@ def load_subject(config: Config) -> Subject:
             known = list(pack.scopes)
             said = nearest(source.scope, known) or f"; the topic pack knows {', '.join(known)}"
             problems.append(
-                f"{config.path}: [[source]] {number} ({source.name or source.url}) scope = "
+                f"{config.path}: [[source]] {number} ({source.name or without_password(source.url)}) scope = "
                 f"{source.scope!r} is not known{said}"
             )
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from aggregator.app import SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
 from aggregator.model import Source
-from aggregator.normalise import source_key
+from aggregator.normalise import source_key, without_password
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, out
 
 app = typer.Typer(help="List sources with their health; add, remove, import, export.", invoke_without_command=True)
@@ -45,7 +46,7 @@ def add(
     """Try a feed, or find the feed of a site's page, and add it to the configuration."""
     configuration = load(config)
     feed, head = application.find_feed(configuration, url, SystemClock())
-    source = Source(url=feed, name=name or head.title or feed, language=head.language, scope=scope)
+    source = Source(url=feed, name=name or head.title or without_password(feed), language=head.language, scope=scope)
     _append(config, [source])
 
 
@@ -57,7 +58,7 @@ def remove(
     """Take a source out of the configuration; what it brought stays."""
     load(config)
     _write(config, sources.remove_block(_read(config), url))
-    report.show(out, f"removed {url} from {config}")
+    report.show(out, f"removed {without_password(url)} from {config}")
 
 
 @app.command("import")
@@ -96,20 +97,26 @@ def _append(config: Path, wanted: list[Source]) -> None:
         _write(config, before)
         raise
     for source in fresh:
-        report.show(out, f"added {source.name} ({source.url})")
+        report.show(out, f"added {source.name} ({without_password(source.url)})")
     report.show(out, f"{len(fresh)} added to {config}, {len(wanted) - len(fresh)} listed there already")
 
 
 def _read(config: Path) -> str:
-    """The text as it stands, line ends included."""
-    return config.read_bytes().decode("utf-8")
+    """The text as it stands, line ends included; a byte order mark, which means nothing, goes."""
+    return config.read_bytes().decode("utf-8-sig")
 
 
 def _write(config: Path, text: str) -> None:
-    """Replace the text whole: a configuration cut short would stop the daemon's next start."""
-    fresh = config.with_name(f".{config.name}.new")
+    """Replace the text whole: a configuration cut short would stop the daemon's next start.
+
+    Who may read it stays as it was: it may hold secrets.
+    """
+    target = config.resolve()
+    fresh = target.with_name(f".{target.name}.new")
     try:
+        fresh.touch(mode=0o600)
         fresh.write_bytes(text.encode("utf-8"))
-        fresh.replace(config)
+        shutil.copymode(target, fresh)
+        fresh.replace(target)
     except OSError as error:
         raise ConfigError(f"{config} cannot be written: {error.strerror}") from None

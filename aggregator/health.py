@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from aggregator.model import SourceHealth
+from aggregator.normalise import without_password
 
 QUIET_AFTER = timedelta(days=14)  # a source that brought nothing new for so long deserves a look
 FAILURES = 3  # in a row; one or two are weather
@@ -79,7 +80,7 @@ class Overview:
             "sources": [
                 {
                     "name": one.source.name,
-                    "url": one.source.url,
+                    "url": without_password(one.source.url),
                     "state": state(one, self.now),
                     "last_visit": one.last_visit,
                     "last_success": one.last_success,

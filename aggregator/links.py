@@ -131,6 +131,12 @@ def publishable_link(url: str, base: str | None) -> str | None:
     return None if parts is None else _join(parts)
 
 
+def without_password(url: str) -> str:
+    """The address as it was written, but for a user name and password: for lists, logs and messages."""
+    # Cut, not put together anew: urlunsplit would change addresses such as "https://a.example/?".
+    return re.sub(r"^(\w+://)[^/?#]*@", r"\1", url)
+
+
 def source_key(url: str) -> str:
     """What two addresses of one feed share: all but http or https, the host's case, default port and fragment."""
     parts = _parse(url, None)

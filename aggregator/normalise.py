@@ -9,7 +9,7 @@ import unicodedata
 import nh3
 
 from aggregator.language import clean_language_tag, detect_language, fits_script
-from aggregator.links import canonical_link, publishable_link, source_key
+from aggregator.links import canonical_link, publishable_link, source_key, without_password
 from aggregator.times import parse_time
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "shorten",
     "single_line",
     "source_key",
+    "without_password",
 ]
 
 _MOST_MARKUP = 262_144  # characters of one text that are looked at; the longest article met had 190,000

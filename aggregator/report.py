@@ -27,6 +27,7 @@ from aggregator.model import (
     Unchanged,
     Verdict,
 )
+from aggregator.normalise import without_password
 from aggregator.press import Published
 from aggregator.settle import Settled
 
@@ -88,7 +89,7 @@ def sources(overview: Overview) -> Table:
     table = _table("source", "state", "items", "kept", "last new", "next visit", "remark")
     for one in overview.sources:
         table.add_row(
-            Text(f"{one.source.name}\n{one.source.url}"),
+            Text(f"{one.source.name}\n{without_password(one.source.url)}"),
             state(one, overview.now).value,
             str(one.seen or ""),
             str(one.kept or ""),

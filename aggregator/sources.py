@@ -15,6 +15,7 @@ from lxml import etree
 
 from aggregator.errors import ConfigError, NotFoundError
 from aggregator.model import Source
+from aggregator.normalise import without_password
 
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # BCP 47, the shapes in use
@@ -88,7 +89,7 @@ def to_opml(sources: Iterable[Source], title: str = "Sources", modified: datetim
     for source in listed:
         name = _writable(source.name)
         outline = etree.SubElement(body, "outline", type="rss", text=name, title=name)
-        outline.set("xmlUrl", _writable(_without_password(source.url)))
+        outline.set("xmlUrl", _writable(without_password(source.url)))
         if source.language is not None:
             outline.set("language", source.language)
     etree.indent(root)
@@ -99,11 +100,6 @@ def to_opml(sources: Iterable[Source], title: str = "Sources", modified: datetim
 def _writable(text: str) -> str:
     """Text without the characters that XML cannot hold: one of them costs that character, not the list."""
     return _UNWRITABLE.sub("", text)
-
-
-def _without_password(url: str) -> str:
-    # Cut, not put together anew: urlunsplit would change addresses such as "https://a.example/?".
-    return re.sub(r"^(\w+://)[^/?#]*@", r"\1", url)
 
 
 def toml_block(source: Source) -> str:
@@ -149,12 +145,13 @@ def remove_block(text: str, url: str) -> str:
     """The text of a config.toml without the source of that url; all else stays, byte for byte.
 
     With the table go the comments in it, the comment lines right above it, and the blank lines above those.
-    NotFoundError if no source has that url; ConfigError if the file has its sources in another form.
+    A user name and password in it need not be given. NotFoundError if no source has that url; ConfigError if the file
+    has its sources in another form.
     """
     _refuse_inline(text)
     sections = _sections(text)
     for position, section in enumerate(sections):
-        if not any(table.get("url") == url for table in _source_tables(section)):
+        if not any(_is_meant(table.get("url"), url) for table in _source_tables(section)):
             continue
         end = position + 1
         while end < len(sections) and re.match(r"\s*\[+\s*source\s*\.", sections[end]):
@@ -165,6 +162,10 @@ def remove_block(text: str, url: str) -> str:
             before = _without_blank_end(before)
         return before + after if before else after.lstrip("\r\n")
     raise NotFoundError(f"No source has the address {url}; `aggregator sources` lists them all.")
+
+
+def _is_meant(listed: object, url: str) -> bool:
+    return isinstance(listed, str) and url in (listed, without_password(listed))
 
 
 def _refuse_inline(text: str) -> None:
