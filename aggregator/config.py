@@ -9,16 +9,18 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aggregator.errors import ConfigError
 from aggregator.model import Source
-from aggregator.normalise import source_key
+from aggregator.normalise import source_key, without_password
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_YEAR = 366 * 86400  # seconds
+_CENTURY = 36_525  # days; much longer ones lead out of the calendar
 
 
 def _duration(value: object) -> object:
@@ -26,9 +28,12 @@ def _duration(value: object) -> object:
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value) if isinstance(value, str) else None
-    if match is None or float(match[1]) <= 0:
+    if match is None:
         raise ValueError('a time is written as a number and s, m, h or d, for example "30m" or "24h"')
-    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if not 1 <= seconds <= _YEAR:
+        raise ValueError("a time between one second and a year is needed")
+    return timedelta(seconds=seconds)
 
 
 def _web_address(value: object) -> object:
@@ -37,7 +42,19 @@ def _web_address(value: object) -> object:
     return value
 
 
+def _path(value: object) -> object:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("a path cannot hold a null character")
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("nobody of that name has a home folder here; write the path in full") from None
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+FilePath = Annotated[str, BeforeValidator(_path)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]  # BCP 47, the shapes in use
 
@@ -53,31 +70,31 @@ class Feed(_Table):
     link: WebAddress = "http://127.0.0.1:8080/"
     description: str = "Every story once, from many sources."
     language: Language = "en"
-    output: str = "feeds/public"
+    output: FilePath = "feeds/public"
     max_entries: Annotated[int, Field(ge=0)] = 100
     excerpt_characters: Annotated[int, Field(ge=0)] = 500
     publish_seed: bool = True
 
 
 class Topic(_Table):
-    pack: str = "north-korean-defectors"
+    pack: FilePath = "north-korean-defectors"
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    max_age_days: Annotated[int, Field(ge=0)] = 30
+    max_age_days: Annotated[int, Field(ge=0, le=_CENTURY)] = 30
 
 
 class Stories(_Table):
-    seed: str = "feeds/seed.toml"
-    window_days: Annotated[int, Field(ge=1)] = 14
+    seed: FilePath = "feeds/seed.toml"
+    window_days: Annotated[int, Field(ge=1, le=_CENTURY)] = 14
     across_languages: bool = True
 
 
 class Fetch(_Table):
     user_agent: str = ""
-    timeout_seconds: Annotated[float, Field(gt=0)] = 20
-    max_body_megabytes: Annotated[float, Field(gt=0)] = 10
-    concurrency: Annotated[int, Field(ge=1)] = 16
-    per_host: Annotated[int, Field(ge=1)] = 2
-    host_gap_seconds: Annotated[float, Field(ge=0)] = 1.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 20  # ten minutes: well below the lease of a visit
+    max_body_megabytes: Annotated[float, Field(gt=0, le=1_000)] = 10
+    concurrency: Annotated[int, Field(ge=1, le=1_000)] = 16
+    per_host: Annotated[int, Field(ge=1, le=1_000)] = 2
+    host_gap_seconds: Annotated[float, Field(ge=0, le=3_600)] = 1.0
     allow_private_addresses: bool = False
 
 
@@ -85,9 +102,15 @@ class Schedule(_Table):
     min_interval: Duration = timedelta(minutes=10)
     max_interval: Duration = timedelta(hours=24)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_interval > self.max_interval:
+            raise ValueError("min_interval must not be longer than max_interval")
+        return self
+
 
 class Store(_Table):
-    url: str = "sqlite:///feeds/aggregator.db"
+    url: FilePath = "sqlite:///feeds/aggregator.db"
 
 
 class Server(_Table):
@@ -209,7 +232,7 @@ def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tupl
             headers[name], missing = _expand(value, environ)
             if table.enabled:
                 problems += [
-                    f"[[source]] {number} ({table.name or table.url}), headers.{name}: "
+                    f"[[source]] {number} ({table.name or without_password(table.url)}), headers.{name}: "
                     f"the environment variable {variable} is not set; set it, or set enabled = false"
                     for variable in missing
                 ]
@@ -224,7 +247,8 @@ def _duplicates(tables: list[SourceTable]) -> list[str]:
         earlier = first.setdefault(source_key(table.url), number)
         if earlier != number:
             problems.append(
-                f"[[source]] {number}: {table.url} is listed already as [[source]] {earlier}; remove one of them"
+                f"[[source]] {number}: {without_password(table.url)} is listed already as [[source]] {earlier}; "
+                "remove one of them"
             )
     return problems
 
@@ -239,7 +263,11 @@ def _problems(path: Path, table: dict[str, Any], error: ValidationError) -> Iter
             yield f"{path}: {_place(place[:-1], table)}{place[-1]} is missing"
         else:
             said = detail["msg"].removeprefix("Value error, ")
-            yield f"{path}: {_place(place[:-1], table)}{place[-1]} = {detail['input']!r}: {said}"
+            yield f"{path}: {_place(place[:-1], table)}{place[-1]} = {_shown(detail['input'])}: {said}"
+
+
+def _shown(value: object) -> str:
+    return repr(without_password(value) if isinstance(value, str) else value)
 
 
 def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
@@ -248,7 +276,7 @@ def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
         return ""
     if len(place) > 1 and place[0] == "source" and isinstance(place[1], int):
         entry = table["source"][place[1]]
-        called = entry.get("name") or entry.get("url") if isinstance(entry, dict) else None
+        called = entry.get("name") or without_password(str(entry.get("url", ""))) if isinstance(entry, dict) else None
         return f"[[source]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
     return f"[{place[0]}] " + "".join(f"{p}." for p in place[1:])
 

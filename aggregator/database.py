@@ -127,7 +127,7 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
         backend = address.get_backend_name()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
         kind = url.partition(":")[0]  # never the whole: it may hold a password
         raise ConfigError(
             f"[store] url ({kind}:…) is not the address of a database; write sqlite:///PATH or postgresql+psycopg://…"

@@ -58,6 +58,18 @@ def test_an_address_of_another_database_stays_as_it_is(tmp_path: Path) -> None:
         ('[[source]]\nurl = "https://e.org/"\npriority = 12\n', "priority = 12: "),
         ('[[source]]\nurl = "https://e.org/"\nheaders = { A = 1 }\n', "headers.A = 1: "),
         ("[feed\n", "is not valid TOML"),
+        ('[schedule]\nmax_interval = "9999999999d"\n', "between one second and a year"),
+        ('[schedule]\nmin_interval = "0.0000001s"\n', "between one second and a year"),
+        ('[schedule]\nmin_interval = "48h"\n', "min_interval must not be longer than max_interval"),
+        ('[[source]]\nurl = "https://e.org/"\ninterval = "999999d"\n', "interval = '999999d': a time between"),
+        ("[topic]\nmax_age_days = 10000000000\n", "max_age_days = 10000000000: "),
+        ("[stories]\nwindow_days = 10000000000\n", "window_days = 10000000000: "),
+        ("[fetch]\ntimeout_seconds = inf\n", "timeout_seconds = inf: "),
+        ("[fetch]\nmax_body_megabytes = 1e300\n", "max_body_megabytes = 1e+300: "),
+        ("[fetch]\nconcurrency = 1000000\n", "concurrency = 1000000: "),
+        ('[feed]\noutput = "a\\u0000b"\n', "a path cannot hold a null character"),
+        ('[store]\nurl = "sqlite:///a\\u0000b"\n', "a path cannot hold a null character"),
+        ('[feed]\noutput = "~nobody-of-that-name/feeds"\n', "write the path in full"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key_and_what_would_be_right(tmp_path: Path, text: str, expected: str) -> None:
@@ -68,6 +80,22 @@ def test_a_mistake_is_named_with_file_and_key_and_what_would_be_right(tmp_path: 
     assert problem.startswith(str(tmp_path / "config.toml"))
     assert expected in problem
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[source]]\nurl = "ftp://me:hush@e.org/"\n',
+        '[[source]]\nurl = "https://me:hush@e.org/"\nprority = 3\n',
+        '[[source]]\nurl = "https://me:hush@e.org/"\n[[source]]\nurl = "http://me:hush@e.org/"\n',
+        '[[source]]\nurl = "https://me:hush@e.org/"\nheaders = { A = "${NO_SUCH}" }\n',
+    ],
+)
+def test_a_mistake_is_told_without_the_password_in_an_address(tmp_path: Path, text: str) -> None:
+    """Messages end up in logs."""
+    (problem,) = problems(tmp_path, text)
+    assert "e.org" in problem
+    assert "hush" not in problem
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
