@@ -8,13 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from types import FrameType
 
 from aggregator import report
 from aggregator.app import App, load_subject, open_app
 from aggregator.config import Config, load
-from aggregator.errors import ConfigError
+from aggregator.errors import AggregatorError, ConfigError
 from aggregator.health import Overview, metrics
 from aggregator.ports import Clock
 from aggregator.schedule import ringing
@@ -25,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
 PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is published this often
+AGAIN = timedelta(minutes=1)  # after publishing failed, perhaps for want of space
 
 
 class Signals:
@@ -55,37 +55,69 @@ class Signals:
 
 def run(config: Config, clock: Clock) -> None:
     """Poll, publish and serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    before: Config | None = None  # what worked until a reload
     with Signals() as signals:
         while not signals.stop:
-            with open_app(config, clock) as app:
-                _publish(app)
-                with _serving(app), ringing(partial(refresh, app), LOOK):
-                    config = _wait(config, signals)
-                    app.engine.close()  # no visit begins any more; leaving waits for those under way
+            try:
+                before, config = config, _work(config, clock, signals)
+            except AggregatorError as error:
+                if before is None:
+                    raise
+                log.error("the configuration that was read anew does not work, the old one goes on: %s", error)
+                config, before = before, None
     log.info("stopped")
 
 
-def refresh(app: App) -> None:
-    """Visit what is due and publish what it brought, now and then on the way, too."""
-    published, changed = app.collector.clock.now(), False
-    outcomes: list[Settled] = []
-    for settled in app.refresh():
-        log.info("%s", report.line(settled))
-        outcomes.append(settled)
-        changed = changed or settled.changed
-        if changed and app.collector.clock.now() - published > PUBLISH:
-            _publish(app)
-            published, changed = app.collector.clock.now(), False
-    if changed:
-        _publish(app)
-    if outcomes:
-        log.info("%s", report.summary(outcomes))
+def _work(config: Config, clock: Clock, signals: Signals) -> Config:
+    """Do the job until told to stop or to reload; the configuration to go on with."""
+    with open_app(config, clock) as app:
+        rounds = Rounds(app)
+        rounds.publish()
+        with _serving(app), ringing(rounds.go, LOOK):
+            fresh = _wait(config, signals)
+            app.engine.close()  # no visit begins any more; leaving waits for those under way
+    return fresh
 
 
-def _publish(app: App) -> None:
-    done = app.publish()
-    if done.changed or done.problems:
-        log.info("%s", report.published(done, app.config.resolve(app.config.feed.output)))
+class Rounds:
+    """Visits to what is due, one round after the other, each published."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._unpublished = False  # something that was settled is not published yet
+        self._failed = False  # publishing did, the last time
+        self._tried = app.collector.clock.now()
+
+    def go(self) -> None:
+        """Visit what is due and publish what it brought, now and then on the way, too."""
+        outcomes: list[Settled] = []
+        for settled in self._app.refresh():
+            log.info("%s", report.line(settled))
+            outcomes.append(settled)
+            self._unpublished = self._unpublished or settled.changed
+            self._publish_after(PUBLISH)
+        if outcomes:
+            log.info("%s", report.summary(outcomes))
+        self._publish_after(AGAIN if self._failed else timedelta(0))
+
+    def _publish_after(self, wait: timedelta) -> None:
+        """Publish what is not yet, unless that was tried just now; a failure costs no visit, and is tried again."""
+        now = self._app.collector.clock.now()
+        if not self._unpublished or timedelta(0) <= now - self._tried < wait:
+            return
+        try:
+            self.publish()
+        except AggregatorError as error:
+            self._failed = True
+            log.error("what was found is stored and not published yet: %s", error)
+
+    def publish(self) -> None:
+        """Publish what is told; PublishError if it cannot be written."""
+        self._tried = self._app.collector.clock.now()
+        done = self._app.publish()
+        self._unpublished = self._failed = False
+        if done.changed or done.problems:
+            log.info("%s", report.published(done, self._app.config.resolve(self._app.config.feed.output)))
 
 
 def _wait(config: Config, signals: Signals) -> Config:
@@ -119,7 +151,7 @@ def _serving(app: App) -> Iterator[None]:
         metrics=lambda: metrics(_overview(app)),
         status=lambda: _status(app),
     )
-    server = Server(pages, host, int(port))
+    server = Server(pages, host.removeprefix("[").removesuffix("]"), int(port))
     server.start()
     log.info("the page is at %s", server.address)
     try:

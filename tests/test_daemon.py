@@ -98,6 +98,31 @@ def test_a_changed_configuration_counts_from_sighup_on(tmp_path: Path, site: Sit
     assert "did you mean feed?" in (tmp_path / "log").read_text()
 
 
+def test_a_configuration_that_turns_out_not_to_work_changes_nothing(tmp_path: Path, site: Site) -> None:
+    """A port in use shows only once it is asked for; the old configuration goes on."""
+    address = f"127.0.0.1:{free_port()}"
+    source = {"First": site.put("/1", rss([DEFECTOR]))}
+    configure(tmp_path, source, HEAD + f'[server]\nlisten = "{address}"\n')
+    with daemon(tmp_path) as process, socket.create_server(("127.0.0.1", 0)) as taken:
+        eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+        configure(tmp_path, source, HEAD + f'[server]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n')
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "the old one goes on" in (tmp_path / "log").read_text())
+        eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert "the port is in use" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine knows no IPv6")
+def test_the_page_can_be_served_over_ipv6(tmp_path: Path, site: Site) -> None:
+    """An address in brackets, as in a link."""
+    address = f"[::1]:{free_port()}"
+    configure(tmp_path, {"First": site.put("/1", rss([DEFECTOR]))}, HEAD + f'[server]\nlisten = "{address}"\n')
+    with daemon(tmp_path):
+        eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+
+
 def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
     """What was asked before the stop is stored; what was not is asked by the next run, and nothing is asked twice."""
     addresses = {f"S{n}": site.put(f"/{n}", rss([(f"https://news.example/{n}", DEFECTOR[1], "")])) for n in range(40)}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
 from aggregator import curator
+from aggregator.daemon import Rounds
+from aggregator.errors import PublishError
 from aggregator.memory import MemoryStore, MemoryWork
 from aggregator.model import Changed, Failed, Judged, Known, Source
+from aggregator.publish import MemoryPublisher
 from tests.world import DAY, NOW, World, address, atom, rss
 
 TITLE = "North Korean defector elected to Seoul council after long campaign"
@@ -210,3 +214,32 @@ def test_a_password_in_an_address_is_published_nowhere(tmp_path: Path) -> None:
     world.go()
     assert world.stories()[0]["_story"]["members"][0]["source"] == "a.example"
     assert [name for name, data in world.publisher.files.items() if b"hush" in data] == []
+
+
+def test_a_daemon_that_cannot_publish_goes_on_and_publishes_later(tmp_path: Path) -> None:
+    """A full disk costs no visit; when it has room again, what was found comes out though nothing is new."""
+    world = World(tmp_path, "a", "b")
+    world.put(rss(ENTRY))
+    world.put(rss(ENTRY | {"title": OTHER, "link": "https://b.example/n/1"}), "b")
+    disk = Disk()
+    rounds = Rounds(replace(world.app, publisher=disk))
+    disk.full = True
+    rounds.go()
+    assert len(world.asked) == 2
+    world.clock.advance(timedelta(seconds=10))
+    disk.full = False
+    rounds.go()
+    assert disk.files == {}  # not tried again at once
+    world.clock.advance(timedelta(minutes=1))
+    rounds.go()
+    assert OTHER.encode() in disk.files["feed.json"]
+    assert len(world.asked) == 2
+
+
+class Disk(MemoryPublisher):
+    full = False
+
+    def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        if self.full:
+            raise PublishError("no space left on device")
+        return super().publish(files)

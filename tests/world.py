@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from aggregator import app
+from aggregator import app as application
 from aggregator.config import Config, load
 from aggregator.engine import Inline, direct
 from aggregator.memory import FixedClock, MemoryStore
@@ -38,7 +38,7 @@ class World:
 
     def __init__(self, folder: Path, *names: str, store: Store | None = None) -> None:
         config = _configured(folder)
-        subject = app.load_subject(config)
+        subject = application.load_subject(config)
         self.clock = FixedClock(NOW)
         self.store = store or MemoryStore()
         self.sources = tuple(Source(address(name), name.title()) for name in names or ("a",))
@@ -46,19 +46,19 @@ class World:
         self.publisher = MemoryPublisher()
         self.asked: list[Task] = []
         self._documents: dict[str, bytes | Answer] = {}
-        self._app = app.App(
+        self.app = application.App(
             config=config,
             store=self.store,
             collector=Collector(self.clock, self._fetch, direct, subject.judge),
             engine=Inline(),
-            rules=app.rules(config, subject),
+            rules=application.rules(config, subject),
             publisher=self.publisher,
             frame=_frame(config, self.sources),
         )
 
     @property
     def rules(self) -> Rules:
-        return self._app.rules
+        return self.app.rules
 
     def put(self, document: bytes | str | Answer, name: str = "a") -> None:
         """What the source answers from now on."""
@@ -70,8 +70,8 @@ class World:
     def go(self, later: timedelta = HOUR) -> list[Settled]:
         """Visit all sources after some time, and publish."""
         self.clock.advance(later)
-        settled = list(self._app.refresh(everything=True))
-        self._app.publish()
+        settled = list(self.app.refresh(everything=True))
+        self.app.publish()
         return settled
 
     def see(self, *documents: bytes | str, later: timedelta = HOUR) -> None:
@@ -127,4 +127,4 @@ def _configured(folder: Path) -> Config:
 
 
 def _frame(config: Config, sources: Sequence[Source]) -> Edition:
-    return replace(app._frame(config, NOW), sources=tuple(sources))
+    return replace(application._frame(config, NOW), sources=tuple(sources))
