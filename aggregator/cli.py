@@ -89,9 +89,10 @@ def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to 
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
-            report.show(out, f"wrote {folder / name}")
     except OSError as error:
         raise ConfigError(f"cannot write into {folder}: {error.strerror}") from None
+    for name in files:
+        report.show(out, f"wrote {folder / name}")
     report.show(out, f"next: aggregator check --config {folder / 'config.toml'}, then aggregator run")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -30,6 +31,9 @@ err = Console(stderr=True)
 
 def guarded(command: Callable[[], object]) -> None:
     """Run a command line; mistakes become sentences and an exit status: 1 the work failed, 2 wrong configuration."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where it was closed
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding does not know is spelled out
     try:
         command()
     except ConfigError as error:
@@ -39,6 +43,8 @@ def guarded(command: Callable[[], object]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone: say no more
         sys.exit(1)
+    except OSError as error:
+        _end(1, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except Exception as error:
         if os.environ.get("AGGREGATOR_TRACEBACK"):
             traceback.print_exc()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.command import HEAD, NOT_SERVED, aggregator, configure, feed, rss
+from tests.command import HEAD, NOT_SERVED, aggregator, configure, environment, feed, rss
 from tests.site import Site, serving
 
 ROOT = Path(__file__).parent.parent
@@ -214,6 +216,33 @@ def test_sources_add_finds_the_feed_of_a_page(folder: Path, site: Site) -> None:
     assert "/second" not in (folder / "config.toml").read_text()
 
 
+def test_a_configuration_keeps_its_mode_when_sources_are_edited(folder: Path, site: Site) -> None:
+    """It may hold secrets. A byte order mark in front does not matter."""
+    config = folder / "config.toml"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    config.chmod(0o600)
+    site.put("/second", rss([OFF_SUBJECT]))
+    assert aggregator(folder, "sources", "add", f"{site.address}/second").returncode == 0
+    done = aggregator(folder, "sources", "remove", f"{site.address}/second")
+    assert done.returncode == 0, done.stderr
+    assert config.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_password_in_an_address_shows_nowhere(tmp_path: Path, site: Site) -> None:
+    """Neither on a terminal nor in what is published; and the source can be removed by what is shown of it."""
+    url = site.put("/feed", rss([ON_SUBJECT])).replace("http://", "http://me:hush@")
+    configure(tmp_path, {"News": url})
+    shown = ""
+    for words in ("run --once", "status", "status --json", "sources list", "sources list --json", "sources export"):
+        done = aggregator(tmp_path, *words.split())
+        shown += done.stdout + done.stderr
+    shown += aggregator(tmp_path, "stories", "--json").stdout
+    shown += "".join(path.read_text() for path in (tmp_path / "public").rglob("*.*"))
+    assert "hush" not in shown
+    assert site.requests[0].headers["authorization"].startswith("Basic ")
+    assert aggregator(tmp_path, "sources", "remove", f"{site.address}/feed").returncode == 0
+
+
 def test_publish_writes_the_files_anew_from_the_store(folder: Path) -> None:
     """The same bytes as before."""
     before = (folder / "public" / "atom.xml").read_bytes()
@@ -275,3 +304,28 @@ def test_now_goes_with_once(tmp_path: Path) -> None:
     """The daemon keeps to its schedule, whoever asks."""
     (tmp_path / "config.toml").write_text(HEAD, encoding="utf-8")
     assert aggregator(tmp_path, "run", "--now").returncode == 2
+
+
+def test_init_is_done_even_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """A pipe that is closed early costs the words, not the files."""
+    command = f"{sys.executable} -m aggregator init new | :"
+    subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), check=True)
+    assert len([path for path in (tmp_path / "new").rglob("*") if path.is_file()]) == 3
+
+
+def test_what_a_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
+    """A terminal of another age is no reason to fail."""
+    configure(tmp_path, {})
+    command = [sys.executable, "-m", "aggregator", "explain", "--title", "\ud0c8\ubd81\ubbfc 3명 귀순"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment() | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert b"\\ud0c8\\ubd81\\ubbfc" in done.stdout
+
+
+def test_output_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    """On a full disk, for example."""
+    configure(tmp_path, {})
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "aggregator", "check"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, env=environment())
+    assert (done.returncode, done.stderr) == (1, b"aggregator: No space left on device\n")
