@@ -253,11 +253,11 @@ class SqlWork:
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
         url = visit.source.url
         self.record_quiet([(visit, plan)])
-        if isinstance(visit.outcome, Changed):
-            values = rows.memory_row(visit, visit.outcome)
-            self._connection.execute(_REMEMBER, {"url_": url, **values})
+        learned = rows.memory_row(visit, visit.outcome) if isinstance(visit.outcome, Changed) else {}
         if sentences:
-            self._count(url, sentences)
+            learned |= {"boilerplate": self._count(url, sentences)}
+        if learned:
+            self._connection.execute(_REMEMBER, {"url_": url, **learned})
 
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
         shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)  # by their columns: see visit_row
@@ -273,11 +273,12 @@ class SqlWork:
         missing = next(url for url in urls if url not in known)
         return NotFoundError(f"the source {missing} was never listed; name it in the configuration first")
 
-    def _count(self, url: str, sentences: Mapping[int, int]) -> None:
+    def _count(self, url: str, sentences: Mapping[int, int]) -> str | None:
+        """Add to a source's counts; its boilerplate from now on, as JSON."""
         known = self._connection.execute(_COUNTED, {"url_": url}).scalar()
         counts, boilerplate = rows.add_counts(known, sentences)
         self._connection.execute(_COUNT, {"url_": url, "counts": counts})
-        self._connection.execute(_REMEMBER, {"url_": url, "boilerplate": boilerplate})
+        return boilerplate
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         """Make the seed stories match, see ports.Store.plant."""
@@ -346,7 +347,7 @@ class SqlWork:
         self._connection.execute(_NAME, {"name": name, "story": number})
 
     def _insert(self, table: Table, values: Mapping[str, Any]) -> int:
-        number = self._connection.execute(insert(table), values).inserted_primary_key
+        number = self._connection.execute(_insertion(table), values).inserted_primary_key
         return int(number[0]) if number else 0
 
     def _index(self, key: int, before: _Place, after: _Place) -> None:
@@ -393,6 +394,7 @@ class SqlWork:
         self._connection.execute(delete(story).where(story.c.number == number))
 
 
+_insertion = cache(insert)
 _NAME = insert(story_name)
 _FORGET = delete(gone).where(gone.c.id == bindparam("id_"))
 _UNPUBLISH = text(

@@ -9,6 +9,7 @@ import pytest
 
 from aggregator.errors import ConfigError
 from aggregator.seeds import load_seeds
+from tests.command import NOT_SERVED, aggregator, configure, feed
 
 
 def written(folder: Path, text: str) -> Path:
@@ -52,3 +53,14 @@ def test_a_missing_seed_file_is_told_with_what_to_do(tmp_path: Path) -> None:
     """It can be named in the configuration, or done without."""
     with pytest.raises(ConfigError, match=r"\[stories\] seed"):
         load_seeds(tmp_path / "none.toml")
+
+
+def test_a_seed_set_that_changes_between_two_runs_is_published_as_it_is_now(tmp_path: Path) -> None:
+    """A text mended, a story added, a story taken out; an unchanged one changes nothing."""
+    head = NOT_SERVED.replace("publish_seed = false", "publish_seed = true") + '[stories]\nseed = "seed.toml"\n'
+    configure(tmp_path, {}, head)
+    for titles in ({"S1": "One", "S2": "Two"}, {"S1": "One", "S2": "Two"}, {"S1": "One, mended", "S3": "Three"}):
+        written(tmp_path, "".join(f'[[story]]\nid = "{id}"\ntitle = "{title}"\n' for id, title in titles.items()))
+        done = aggregator(tmp_path, "run", "--once")
+        assert done.returncode == 0, done.stderr
+        assert sorted(story["title"] for story in feed(tmp_path)) == sorted(titles.values())
