@@ -7,11 +7,11 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from html import escape
 from urllib.parse import urlsplit
 
-from aggregator.model import Edition, Enclosure, Evidence, Member, Story
+from aggregator.model import Edition, Enclosure, Evidence, Line, Member, Story
 from aggregator.normalise import clean_language_tag, publishable_link, shorten, single_line
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
@@ -69,6 +69,11 @@ def prepare(edition: Edition, problems: list[str]) -> tuple[Entry, ...]:
     return tuple(entries.values())
 
 
+def prepare_line(line: Line) -> Line:
+    """A line whose texts hold nothing that a page must refuse."""
+    return replace(line, title=clean(line.title) or "Untitled", language=_language(line.language))
+
+
 def printable(text: str) -> str:
     """The text without the characters that no format can hold, otherwise as it is."""
     return _UNPRINTABLE.sub("", text)
@@ -98,9 +103,14 @@ def direction(tag: str | None) -> str:
     return "rtl" if tag.split("-")[0].lower() in RIGHT_TO_LEFT else "ltr"
 
 
-def day_name(when: datetime) -> str:
+def day_name(when: date) -> str:
     """A day as people write it, the same on every machine: "7 August 2025"."""
     return f"{when.day} {when:%B} {when.year}"
+
+
+def month_name(when: date) -> str:
+    """A month as people write it: "August 2025"."""
+    return f"{when:%B} {when.year}"
 
 
 def timestamp(when: datetime) -> str:
@@ -196,6 +206,11 @@ def _enclosures(enclosures: Iterable[Enclosure]) -> Iterable[Enclosure]:
             known = re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind, re.ASCII)
             length = enclosure.length if enclosure.length and enclosure.length > 0 else None
             yield Enclosure(url, kind if known else "application/octet-stream", length)
+
+
+def month_path(month: str) -> str:
+    """Where the page of a month, "2026-03", lies below the published folder."""
+    return f"month/{month}.html"
 
 
 def identifier(id: str) -> str:

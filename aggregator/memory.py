@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import Lock
 
 from aggregator.candidates import Hit, nearest, representatives
@@ -24,6 +24,7 @@ from aggregator.model import (
     Gone,
     Judged,
     Known,
+    Line,
     Plan,
     Refused,
     Rhythm,
@@ -414,6 +415,21 @@ class MemoryStore:
     def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
         state = self._state
         return {id: state.story(state.names[id]) for id in ids if id in state.names}
+
+    def days(self) -> tuple[tuple[date, int], ...]:
+        counts = Counter(one.told.date() for one in self._state.stories.values() if one.told)
+        return tuple(sorted(counts.items()))
+
+    def lines(self, since: datetime, until: datetime) -> tuple[Line, ...]:
+        found = [
+            Line(story.id, first.item.title, first.item.language, story.told)
+            for story in self.stories()
+            if story.told and since <= story.told < until
+            for first in story.members
+            if (first.seed if story.lead is None else first.key == story.lead)
+        ]
+        found.sort(key=lambda one: one.id)
+        return tuple(sorted(found, key=lambda one: one.told, reverse=True))
 
     def turn(self, size: int, keep: int | None) -> int:
         newest = {story.id for story in self.stories(keep)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 # All datetimes are aware and in UTC. All values are picklable: a Task and a Visit may cross to another process.
@@ -383,6 +383,16 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A told story in a long list."""
+
+    id: str
+    title: str
+    language: str | None
+    told: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SourceHealth:
     """How a source has been doing."""
 
@@ -419,3 +429,4 @@ class Edition:
     pages: int = 0  # closed pages of the archive
     page: int = 0  # which of them this is, from 1 on, the oldest; 0: the subscription documents
     gone: tuple[Gone, ...] = ()  # newest first
+    days: tuple[tuple[date, int], ...] = ()  # how many of all stories were first told on a day, UTC; oldest first

@@ -5,20 +5,33 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aggregator.entries import Entry, day_name, direction, language_name, publishable, story_path, timestamp
-from aggregator.model import Edition, Evidence, Member, Story
+from aggregator.entries import (
+    Entry,
+    day_name,
+    direction,
+    language_name,
+    month_name,
+    month_path,
+    publishable,
+    story_path,
+    timestamp,
+)
+from aggregator.model import Edition, Evidence, Line, Member, Story
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
+_WEEK = timedelta(weeks=1)
+_WEEKS = 104  # bars of the time line, at most; on a phone each is then three pixels wide
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -38,6 +51,7 @@ def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
         edition=edition,
         days=tuple(_days(stories)),
         stories=len(stories),
+        weeks=_weeks(edition.days),
         outlets=len({member.source for story in stories for member in story.members}),
         sign=_sign(),
         style=style,
@@ -61,6 +75,33 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
         data_hash=_csp_hash(linked_data),
     )
     return page.encode()
+
+
+def month_html(edition: Edition, month: str, lines: tuple[Line, ...]) -> bytes:
+    """All stories first told in a month, "2026-03", newest first, by their days."""
+    days = [(day, tuple(told)) for day, told in groupby(lines, key=lambda line: line.told.date())]
+    return _template("month.html").render(edition=edition, month=month, days=days, sign=_sign()).encode()
+
+
+def months_html(edition: Edition) -> bytes:
+    """The months that have stories, newest first."""
+    months = Counter[str]()
+    for day, count in edition.days:
+        months[f"{day:%Y-%m}"] += count
+    listed = sorted(months.items(), reverse=True)
+    page = _template("months.html").render(edition=edition, months=listed, weeks=_weeks(edition.days), sign=_sign())
+    return page.encode()
+
+
+def _weeks(days: tuple[tuple[date, int], ...]) -> list[tuple[date, int]]:
+    """Stories in each week of the time line, from the first week with any to the last; [] for a single week."""
+    counts = Counter[date]()
+    for day, count in days:
+        counts[day - timedelta(days=day.weekday())] += count
+    last = max(counts, default=date.min)
+    first = max(min(counts, default=last), last - _WEEK * (_WEEKS - 1)) if last - date.min > _WEEK * _WEEKS else last
+    weeks = [first + _WEEK * turn for turn in range((last - first) // _WEEK + 1)]
+    return [(week, counts[week]) for week in weeks] if len(weeks) > 1 else []
 
 
 def moved_html(edition: Edition, into: str) -> bytes:
@@ -184,6 +225,8 @@ def _environment() -> Environment:
         "day": day_name,
         "direction": direction,
         "language": language_name,
+        "month": lambda when: month_name(date.fromisoformat(f"{when}-01") if isinstance(when, str) else when),
+        "month_path": month_path,
         "others": others,
         "story_path": story_path,
         "timestamp": timestamp,

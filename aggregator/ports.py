@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from aggregator.model import (
@@ -12,6 +12,7 @@ from aggregator.model import (
     Evidence,
     Gone,
     Judged,
+    Line,
     Plan,
     Seed,
     Source,
@@ -194,6 +195,14 @@ class Store(Protocol):
 
     def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
         """The stories that have these ids by now, told or not; an id that none has is left out."""
+        ...
+
+    def days(self) -> tuple[tuple[date, int], ...]:
+        """How many stories were told on each day, UTC, that has any; the oldest first."""
+        ...
+
+    def lines(self, since: datetime, until: datetime) -> tuple[Line, ...]:
+        """The stories told from `since` to before `until`, newest told first (ties: by id)."""
         ...
 
     def turn(self, size: int, keep: int | None) -> int:

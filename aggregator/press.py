@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from aggregator import render
-from aggregator.entries import story_path
+from aggregator.entries import month_path, story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
 from aggregator.stories import present
@@ -39,12 +42,13 @@ def publish(
     gone = store.gone(max(TOMBSTONES, len(changes)))
     form = _form(frame)
     anew = everything or store.get("form") != form or "index.html" not in publisher.names()
-    press = _Press(store, publisher, replace(frame, pages=pages, gone=gone[:TOMBSTONES]))
+    press = _Press(store, publisher, replace(frame, pages=pages, gone=gone[:TOMBSTONES], days=store.days()))
     press.print_changes(changes)
     if anew:
         press.print_all(max_entries)
     else:
         press.print_pages({one.page for one in gone if one.id in changes})
+    press.print_months(anew)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
     store.put("form", form)
@@ -61,6 +65,7 @@ class _Press:
     frame: Edition  # with what is the same in every document
     changed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    months: set[str] = field(default_factory=set)  # "2026-03": those of the stories that changed
 
     def put(self, files: Mapping[str, bytes]) -> None:
         self.changed.extend(self.publisher.publish(files))
@@ -71,6 +76,7 @@ class _Press:
         while part := waiting[:AT_ONCE]:
             del waiting[:AT_ONCE]
             told = {id: story for id, story in self.store.named(part).items() if story.told and story.members}
+            self.months.update(f"{story.told:%Y-%m}" for story in told.values())
             self.put(self._stories(story for id, story in told.items() if story.id == id))
             self.put(self._moved({id: story.id for id, story in told.items() if story.id != id}))
             self.changed.extend(self.publisher.remove(story_path(id) for id in part if id not in told))
@@ -81,6 +87,21 @@ class _Press:
         for number in range(1, self.frame.pages + 1):
             if number in reopened or not render.page_names(number) <= there:
                 self.put(self._page(number, self.store.page(number)))
+
+    def print_months(self, anew: bool) -> None:
+        """Write the pages of months whose stories changed, or changed in number, and remove those of none."""
+        counts = Counter[str]()
+        for day, count in self.frame.days:
+            counts[f"{day:%Y-%m}"] += count
+        known: dict[str, int] = {} if anew else json.loads(self.store.get("months") or "{}")
+        for month, count in sorted(counts.items()):
+            if month in self.months or known.get(month) != count:
+                begin = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
+                end = (begin + timedelta(days=31)).replace(day=1)
+                self.put(render.render_month(self.frame, month, self.store.lines(begin, end)))
+        self.changed.extend(self.publisher.remove(month_path(month) for month in known.keys() - counts))
+        if known != counts:
+            self.store.put("months", json.dumps(counts))
 
     def print_all(self, max_entries: int) -> None:
         """Write every story's page and every page of the archive anew, and remove the pages of no story."""

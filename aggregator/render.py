@@ -13,8 +13,20 @@ from typing import Any
 from lxml import etree
 
 from aggregator import page
-from aggregator.entries import Entry, clean, identifier, instant, plausible, prepare, publishable, story_path, timestamp
-from aggregator.model import Edition, Enclosure, Gone, Member, Story
+from aggregator.entries import (
+    Entry,
+    clean,
+    identifier,
+    instant,
+    month_path,
+    plausible,
+    prepare,
+    prepare_line,
+    publishable,
+    story_path,
+    timestamp,
+)
+from aggregator.model import Edition, Enclosure, Gone, Line, Member, Story
 from aggregator.normalise import clean_language_tag
 from aggregator.sources import to_opml
 
@@ -44,6 +56,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "sources.opml": to_opml(edition.sources, edition.title, edition.updated),
         "favicon.svg": page.favicon(),
         "style.css": page.style(),
+        "month/index.html": page.months_html(edition),
         "index.html": page.html(edition, entries),
     }
 
@@ -67,6 +80,12 @@ def render_stories(edition: Edition, problems: list[str] | None = None) -> dict[
     edition = _presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
     return {story_path(entry.story.id): page.story_html(edition, entry) for entry in entries}
+
+
+def render_month(edition: Edition, month: str, lines: Iterable[Line]) -> dict[str, bytes]:
+    """The page of a month, such as "2026-03", with all stories first told in it, newest first."""
+    prepared = tuple(prepare_line(line) for line in lines)
+    return {month_path(month): page.month_html(_presentable(edition), month, prepared)}
 
 
 def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes]:

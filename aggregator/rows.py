@@ -35,6 +35,7 @@ from aggregator.schema import item, memory, rhythm, story
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1) // _MICROSECOND
 BEYOND_TIME = 2**63 - 1  # later than any moment
 
 # Shared by at least so many items of a source, a sentence says nothing about any of them: two may quote one another.

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from aggregator import rows
 from aggregator.database import Database
-from aggregator.model import Gone, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.model import Gone, Line, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.schema import gone, item, memory, rhythm, sentence, setting, source, story, story_name, unpublished
 from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
@@ -113,6 +126,16 @@ class SqlStore:
             ordered = sorted(set(numbers.values()))
             found = dict(zip(ordered, many_stories(connection, ordered), strict=True))
         return {name: found[numbers[name]] for name in wanted if name in numbers}
+
+    def days(self) -> tuple[tuple[date, int], ...]:
+        with self._database.reading() as connection:
+            return tuple((rows.instant(day * rows.DAY).date(), count) for day, count in connection.execute(_DAYS))
+
+    def lines(self, since: datetime, until: datetime) -> tuple[Line, ...]:
+        wanted = {"since": rows.micros(since), "until": rows.micros(until)}
+        with self._database.reading() as connection:
+            found = connection.execute(_LINES, wanted)
+            return tuple(Line(row.id, row.title, row.language, rows.instant(row.told)) for row in found)
 
     def turn(self, size: int, keep: int | None) -> int:
         with self._database.writing() as connection:
@@ -222,6 +245,21 @@ _HEALTH = (
 
 
 _NAMED = select(story_name).where(story_name.c.name.in_(bindparam("names", expanding=True)))
+_DAYS: Executable = (
+    select(literal_column(f"told / {rows.DAY}").label("day"), func.count())
+    .select_from(story)
+    .where(story.c.told.is_not(None))
+    .group_by("day")
+    .order_by("day")
+)
+_OWN = item.alias()  # a seed's text, which stands for its story where no member leads it
+_SEED_TEXT = select(func.min(_OWN.c.key)).where(_OWN.c.story == story.c.number, _OWN.c.seed).scalar_subquery()
+_LINES = (
+    select(story.c.id, item.c.title, item.c.language, story.c.told)
+    .join_from(story, item, item.c.key == func.coalesce(story.c.lead, _SEED_TEXT))
+    .where(story.c.told >= bindparam("since"), story.c.told < bindparam("until"))
+    .order_by(story.c.told.desc(), story.c.id)
+)
 _PAGES = select(func.max(story.c.page)).where(story.c.page.is_not(None))
 _GONE = (
     select(gone, story.c.id.label("into"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from aggregator.entries import story_path
-from aggregator.model import Edition, Evidence
+from aggregator.model import Edition, Evidence, Line
 from aggregator.publish import FolderPublisher
-from aggregator.render import render, render_stories
+from aggregator.render import render, render_month, render_stories
 from aggregator.serve import Server, build_app
 from tests.editions import NOON, REALISTIC, edition, member, story
 
@@ -23,6 +24,8 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+DAYS = tuple((NOON.date() - timedelta(days=3 * turn), 1 + turn % 4) for turn in reversed(range(40)))
 
 HOSTILE = "<img src=x onerror=alert(1)><svg/onload=alert(1)>\"'><script>alert(1)</script></style></script>{{7*7}}"
 HOSTILE_EDITION = replace(
@@ -85,7 +88,9 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     visits: list[Visit] = []
 
     def open_page(published: Edition, at: str = "", **settings: Any) -> Visit:
-        FolderPublisher(tmp_path).publish(render(published) | render_stories(published))
+        lines = [Line(story.id, story.title, story.language, story.told) for story in published.stories]
+        files = render(published) | render_stories(published) | render_month(published, "2026-03", lines)
+        FolderPublisher(tmp_path).publish(files)
         app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "", status=lambda: "")
         servers.append(Server(app, "127.0.0.1", 0))
         servers[-1].start()
@@ -101,12 +106,12 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("at", ["", story_path(REALISTIC.stories[0].id)], ids=["first page", "story's page"])
+@pytest.mark.parametrize("at", ["", story_path(REALISTIC.stories[0].id), "month/index.html", "month/2026-03.html"])
 def test_a_page_is_accessible(opened: Any, at: str, viewport: dict[str, int], scheme: str) -> None:
     """axe-core finds no violation of WCAG 2.2 AA or of good practice, and nothing that it could not decide."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed (npm ci in tests/)")
-    page = opened(REALISTIC, at, viewport=viewport, color_scheme=scheme, bypass_csp=True).page
+    page = opened(replace(REALISTIC, days=DAYS), at, viewport=viewport, color_scheme=scheme, bypass_csp=True).page
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
     assert len(found["passes"]) > 20

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lxml import etree
+from lxml import etree, html
 
 from aggregator.memory import MemoryStore
 from aggregator.model import Evidence
@@ -39,6 +39,12 @@ def public() -> MemoryPublisher:
 
 def page(number: int) -> str:
     return f"story/{name(number).removeprefix('urn:uuid:')}.html"
+
+
+def listed(public: MemoryPublisher, month: str) -> list[tuple[int, str]]:
+    """The stories on a month's page: number and title."""
+    links = html.fromstring(public.files[f"month/{month}.html"]).xpath("//ul/li/a")
+    return [(int(link.get("href")[-17:-5]), link.text_content()) for link in links]
 
 
 def told(files: dict[str, bytes], document: str) -> list[int]:
@@ -223,6 +229,47 @@ def test_publishing_everything_mends_the_folder(store: Store, public: MemoryPubl
     emptied = MemoryPublisher()
     publish(store, emptied, FRAME, 4)
     assert emptied.files == whole
+
+
+def test_months_list_their_stories(store: Store, public: MemoryPublisher) -> None:
+    """Each month's page names all stories first told in it; only a month with a change is written again."""
+    tell(store, 1, 2)
+    april = NOW.replace(month=4)
+    tell(store, 3, now=april)
+    publish(store, public, FRAME, 4)
+    assert listed(public, "2026-03") == [(2, "Story 2"), (1, "Story 1")]
+    assert listed(public, "2026-04") == [(3, "Story 3")]
+    months = html.fromstring(public.files["month/index.html"]).xpath("//ul/li")
+    assert [" ".join(month.text_content().split()) for month in months] == [
+        "April 2026 1 story",
+        "March 2026 2 stories",
+    ]
+    with store.begin() as work:
+        work.edit(1, judged(1, "Edited"), ())
+    assert "month/2026-04.html" not in publish(store, public, FRAME, 4).changed
+    assert listed(public, "2026-03") == [(2, "Story 2"), (1, "Edited")]
+    with store.begin() as work:
+        work.tell(name(3), None, None, NOW)
+        work.merge(name(2), into=name(1), now=NOW)
+    publish(store, public, FRAME, 4)
+    assert listed(public, "2026-03") == [(1, "Edited")]
+    assert "month/2026-04.html" not in public.files
+    assert publish(store, public, FRAME, 4).changed == ()
+
+
+def test_the_page_shows_stories_per_week(store: Store, public: MemoryPublisher) -> None:
+    """A picture of all weeks, in words for those who do not see it; none while there is a single week."""
+    tell(store, 1, 2)
+    publish(store, public, FRAME, 4)
+    assert html.fromstring(public.files["index.html"]).find(".//svg[@class='weeks']") is None
+    tell(store, 3, now=NOW + 21 * 24 * HOUR)
+    publish(store, public, FRAME, 4)
+    picture = html.fromstring(public.files["index.html"]).find(".//svg[@class='weeks']")
+    assert [bar.text_content() for bar in picture.findall("rect")] == ["23 February 2026: 2", "16 March 2026: 1"]
+    assert [bar.get("x") for bar in picture.findall("rect")] == ["0", "24"]
+    assert picture.get("aria-label") == (
+        "Stories per week, from the week of 23 February 2026 to that of 16 March 2026: at most 2, in the last week 1"
+    )
 
 
 def test_lost_files_come_back(store: Store, tmp_path: Path) -> None:

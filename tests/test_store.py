@@ -35,6 +35,7 @@ from aggregator.model import (
     Gone,
     Item,
     Judged,
+    Line,
     Outcome,
     Plan,
     Reason,
@@ -717,6 +718,28 @@ class TestStories:
         assert store.turn(3, keep=4) == 2
         assert [story.id[-1] for story in store.page(1)] == ["7", "8", "9"]
         assert [story.id[-1] for story in store.page(2)] == ["4", "5", "6"]
+
+    def test_days_count_what_was_told(self, store: Store) -> None:
+        """By the day in UTC, oldest first; what is withdrawn counts no more."""
+        for n in range(1, 6):
+            tell(store, f"urn:uuid:{n}", (judged(str(n)), ()), now=NOW + n * 5 * HOUR)
+        with store.begin() as work:
+            work.tell("urn:uuid:5", None, None, NOW)
+        assert store.days() == ((NOW.date(), 2), ((NOW + DAY).date(), 2))
+
+    def test_lines_are_the_leads_of_a_time(self, store: Store) -> None:
+        """The stories told from one moment to before another, newest first, by the text that stands for each."""
+        for n in range(1, 5):
+            _, second = tell(store, f"urn:uuid:{n}", (judged(f"{n}a"), ()), (judged(f"{n}b"), ()), now=NOW + n * HOUR)
+            with store.begin() as work:
+                work.tell(f"urn:uuid:{n}", NOW + n * HOUR, second, NOW)
+        store.plant([("urn:uuid:s", Seed("S", "Seed", language="en"), ())], NOW + 9 * HOUR, publish=True)
+        lines = store.lines(NOW, NOW + 3 * HOUR)
+        assert lines == (
+            Line("urn:uuid:2", "Title 2b", None, NOW + 2 * HOUR),
+            Line("urn:uuid:1", "Title 1b", None, NOW + HOUR),
+            Line("urn:uuid:s", "Seed", "en", NOW + HOUR - timedelta(microseconds=1)),
+        )
 
     def test_a_page_keeps_what_is_on_it(self, store: Store) -> None:
         """Neither a story withdrawn nor one told with an older date moves any other to another page."""
