@@ -223,9 +223,7 @@ def main() -> None:
     server.start()
     os.setpgid(server.pid or 0, server.pid or 0)  # so that no one waits for it
     print(", ".join(f"{name} {version(name)}" for name in ("requests", "urllib3", "lxml", "feedparser", "SQLAlchemy")))
-    print(
-        "sources step         ours    [nothing due]    wall     peak     requests  ratio  lxml's walk  reader  ratio"
-    )
+    print("sources step         ours    [nothing due]    wall     peak     requests  ratio  lxml's walk  reader  ratio")
     try:
         for count in wanted.counts:
             measure(count, wanted, f"http://127.0.0.1:{listener.getsockname()[1]}", state)
