@@ -299,7 +299,7 @@ class Judge:
         """Whether any rule in favour could hold: the cheap question that spares most items the rest."""
         text = "\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ]))
         there = self._matcher.names(text).union(scope.implies)
-        return any(
+        return bool(there) and any(
             rule.weight > 0 and all(not there.isdisjoint(choice) for choice in rule.all) for rule in self._pack.rules
         )
 
