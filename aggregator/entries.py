@@ -7,12 +7,13 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from html import escape
 from urllib.parse import urlsplit
 
 from aggregator.model import Edition, Enclosure, Evidence, Line, Member, Story
 from aggregator.normalise import clean_language_tag, publishable_link, shorten, single_line
+from aggregator.wording import wording
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
 # bidirectional embeddings, overrides and isolates (they can make a title read as what it is not, and leak into the
@@ -103,16 +104,6 @@ def direction(tag: str | None) -> str:
     return "rtl" if tag.split("-")[0].lower() in RIGHT_TO_LEFT else "ltr"
 
 
-def day_name(when: date) -> str:
-    """A day as people write it, the same on every machine: "7 August 2025"."""
-    return f"{when.day} {when:%B} {when.year}"
-
-
-def month_name(when: date) -> str:
-    """A month as people write it: "August 2025"."""
-    return f"{when:%B} {when.year}"
-
-
 def timestamp(when: datetime) -> str:
     """RFC 3339, in UTC, to the second."""
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -157,7 +148,7 @@ def _entry(story: Story, edition: Edition) -> Entry:
         reasons=tuple(clean(reason) for reason in story.reasons),
         members=members,
     )
-    return Entry(presentable, _content(presentable, edition.link))
+    return Entry(presentable, _content(presentable, edition))
 
 
 def _member(member: Member) -> Member:
@@ -224,21 +215,22 @@ def _untitled(members: tuple[Member, ...]) -> str:
     return f"Untitled, from {members[0].source}" if members else "Untitled"
 
 
-def _content(story: Story, link: str) -> str:
+def _content(story: Story, edition: Edition) -> str:
     """The story as a reader shows it when it is opened: safe HTML that stands without a style sheet."""
-    lead, others = story.lead, story.members
+    lead, others, words = story.lead, story.members, wording(edition.language)
     parts = []
     if story.summary:
         parts.append(f"<p{_marks(story.language)}>{_text(story.summary)}</p>")
     if lead is not None:
         others = story.members[1:]
-        parts.append(f"<p>Reported by {_linked(_text(lead.source), lead)}, {day_name(story.published)}.</p>")
+        outlet = _linked(_text(lead.source), lead)
+        parts.append(f"<p>{words.reported_by.format(outlet=outlet, date=words.on_day(story.published))}</p>")
     if others:
         rows = "".join(f"<li>{_telling(member)}</li>" for member in others)
-        parts.append(f"<p>Also reported by:</p><ul>{rows}</ul>")
+        parts.append(f"<p>{words.also_reported_by}:</p><ul>{rows}</ul>")
     if not parts:
         parts.append(f"<p{_marks(story.language)}>{_text(story.title)}</p>")
-    parts.append(f'<p><a href="{escape(link)}{story_path(story.id)}">Why it is here</a></p>')
+    parts.append(f'<p><a href="{escape(edition.link)}{story_path(story.id)}">{words.why}</a></p>')
     return "".join(parts)
 
 

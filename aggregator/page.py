@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from aggregator.entries import (
     Entry,
-    day_name,
     direction,
     language_name,
-    month_name,
     month_path,
     publishable,
     story_path,
     timestamp,
 )
 from aggregator.model import Edition, Evidence, Line, Member, Story
+from aggregator.wording import wording
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -49,6 +48,7 @@ def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
     style, linked_data = _read("page.css"), _linked_data(edition, stories)
     page = _template("page.html").render(
         edition=edition,
+        words=wording(edition.language),
         days=tuple(_days(stories)),
         stories=len(stories),
         weeks=_weeks(edition.days),
@@ -68,6 +68,7 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
     linked_data = _embedded({"@context": "https://schema.org"} | _article(story))
     page = _template("story.html").render(
         edition=edition,
+        words=wording(edition.language),
         story=story,
         tellings=sorted(story.members, key=lambda member: member.key),  # the store counts items as they come
         sign=_sign(),
@@ -80,7 +81,10 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
 def month_html(edition: Edition, month: str, lines: tuple[Line, ...]) -> bytes:
     """All stories first told in a month, "2026-03", newest first, by their days."""
     days = [(day, tuple(told)) for day, told in groupby(lines, key=lambda line: line.told.date())]
-    return _template("month.html").render(edition=edition, month=month, days=days, sign=_sign()).encode()
+    page = _template("month.html").render(
+        edition=edition, words=wording(edition.language), month=month, begin=_first_of(month), days=days, sign=_sign()
+    )
+    return page.encode()
 
 
 def months_html(edition: Edition) -> bytes:
@@ -88,9 +92,18 @@ def months_html(edition: Edition) -> bytes:
     months = Counter[str]()
     for day, count in edition.days:
         months[f"{day:%Y-%m}"] += count
-    listed = sorted(months.items(), reverse=True)
-    page = _template("months.html").render(edition=edition, months=listed, weeks=_weeks(edition.days), sign=_sign())
+    page = _template("months.html").render(
+        edition=edition,
+        words=wording(edition.language),
+        months=[(month, _first_of(month), count) for month, count in sorted(months.items(), reverse=True)],
+        weeks=_weeks(edition.days),
+        sign=_sign(),
+    )
     return page.encode()
+
+
+def _first_of(month: str) -> date:
+    return date.fromisoformat(f"{month}-01")
 
 
 def _weeks(days: tuple[tuple[date, int], ...]) -> list[tuple[date, int]]:
@@ -222,10 +235,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "address": publishable,
         "because": because,
-        "day": day_name,
+        "day": wording("en").on_day,
         "direction": direction,
         "language": language_name,
-        "month": lambda when: month_name(date.fromisoformat(f"{when}-01") if isinstance(when, str) else when),
         "month_path": month_path,
         "others": others,
         "story_path": story_path,

@@ -65,6 +65,7 @@ ROOMS = {
     "entries": room("core"),
     "page": room("core", "jinja2"),
     "render": room("core", "feedgen lxml"),
+    "wording": room("core"),
     # what the operator writes
     "config": room("core", "pydantic"),
     "seeds": room("core"),

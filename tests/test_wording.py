@@ -1,0 +1,78 @@
+"""The words that pages and entries say by themselves, in the feed's language."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from lxml import html
+
+from aggregator import wording as module
+from aggregator.render import render, render_month, render_stories
+from aggregator.wording import Wording, wording
+from tests.editions import NOON, REALISTIC
+
+TABLE = tomllib.loads((Path(module.__file__).with_name("templates") / "wording.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("language", TABLE)
+def test_every_language_has_every_word(language: str) -> None:
+    """No word is missing, months and weekdays are whole, and what is to be filled in is where English has it."""
+    words, english = wording("zh-Hant" if language == "zh-hant" else language), wording("en")
+    assert words.language == language
+    assert (len(words.months), len(words.heading_months), len(words.weekdays)) == (12, 12, 7)
+    for field in Wording.__slots__:
+        value = getattr(words, field)
+        assert value
+        if isinstance(value, str):
+            assert blanks(value) == blanks(getattr(english, field))
+
+
+def blanks(text: str) -> set[str]:
+    """What is to be filled in."""
+    return set(re.findall(r"{\w+}", text))
+
+
+@pytest.mark.parametrize(
+    ("tag", "day", "month"),
+    [
+        ("en", "7 August 2025", "August 2025"),
+        ("en-GB", "7 August 2025", "August 2025"),
+        ("ko", "2025년 8월 7일", "2025년 8월"),
+        ("ja-JP", "2025年8月7日", "2025年8月"),
+        ("es", "7 de agosto de 2025", "agosto de 2025"),
+        ("de", "7. August 2025", "August 2025"),
+        ("ru", "7 августа 2025 г.", "август 2025 г."),
+        ("xx", "7 August 2025", "August 2025"),
+    ],
+)
+def test_dates_are_written_as_people_write_them(tag: str, day: str, month: str) -> None:
+    """By the language's own order and names; in English for a language that the table does not have."""
+    words = wording(tag)
+    assert (words.on_day(date(2025, 8, 7)), words.in_month(date(2025, 8, 1))) == (day, month)
+
+
+def test_chinese_is_written_as_its_region_does() -> None:
+    """Traditional characters for Taiwan, Hong Kong and Macao, simplified ones otherwise."""
+    assert {wording(tag).read_more for tag in ("zh-TW", "zh-Hant-HK", "zh-MO")} == {"閱讀全文"}
+    assert {wording(tag).read_more for tag in ("zh", "zh-CN", "zh-Hans")} == {"阅读全文"}
+
+
+def test_a_korean_feed_speaks_korean() -> None:
+    """The page's headings and links, and the entries' content, are in the feed's language."""
+    edition = replace(REALISTIC, language="ko", days=((NOON.date(), 3), (date(2026, 3, 10), 1)))
+    files = render(edition)
+    page = html.fromstring(files["index.html"].decode())
+    assert page.xpath("string(//h2/time)") == "일요일 2026년 3월 1일"
+    assert page.xpath("//p[@class='more']/a/text()")[:2] == ["더 읽기", "실린 이유"]
+    assert page.xpath("string(//div[@class='also']/p)") == "함께 보도한 곳"
+    assert "2026년 3월 1일" in json.loads(files["feed.json"])["items"][0]["content_html"]
+    own = html.fromstring(next(iter(render_stories(edition).values())).decode())
+    assert own.xpath("//h2/text()") == ["보도한 순서", "실린 이유"]
+    month = html.fromstring(render_month(edition, "2026-03", [])["month/2026-03.html"].decode())
+    assert month.findtext(".//h1") == "2026년 3월"
