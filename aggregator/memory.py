@@ -37,7 +37,7 @@ from aggregator.model import (
     Validators,
     Visit,
 )
-from aggregator.pace import adopted
+from aggregator.pace import CLOCK_ERROR, adopted
 from aggregator.planting import seed_judged, seed_told
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
@@ -354,6 +354,10 @@ def _after(before: _Sourced, visit: Visit) -> _Sourced:
             return replace(before, known=replace(before.known, validators=visit.validators), failure="")
 
 
+def _astray(one: _Sourced, now: datetime) -> bool:
+    return one.rhythm.last_visit is not None and one.rhythm.last_visit > now + CLOCK_ERROR
+
+
 class MemoryStore:
     """ports.Store in memory, for one process; each transaction copies all, so it is for thousands of items."""
 
@@ -379,11 +383,13 @@ class MemoryStore:
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
     ) -> tuple[Task, ...]:
         with self._writing() as state:
-            found = [one for one in _visited(state) if one.leased_until is None or one.leased_until <= now]
+            found = [
+                one for one in _visited(state) if not (one.leased_until and now < one.leased_until <= now + CLOCK_ERROR)
+            ]
             if everything:
-                found = [one for one in found if one.held_until is None or one.held_until <= now]
+                found = [one for one in found if one.held_until is None or one.held_until <= now or _astray(one, now)]
             else:
-                found = [one for one in found if one.due <= now]
+                found = [one for one in found if one.due <= now or _astray(one, now)]
             found = sorted(found, key=lambda one: one.due)[:limit]
             for one in found:
                 state.sources[one.source.url] = replace(one, leased_until=now + lease)

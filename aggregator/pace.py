@@ -31,6 +31,8 @@ _MOVED_DAYS = timedelta(days=3)  # readers wait for 7 days (lion-reader) or 10 a
 
 _STALE_AFTER = timedelta(days=7)
 
+CLOCK_ERROR = _DAY  # a visit further in the future shows that the clock was wrong; a smaller error mends itself in time
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

@@ -175,7 +175,8 @@ class Store(Protocol):
     ) -> tuple[Task, ...]:
         """Take what is due, longest due first, so that no other process takes it until the lease ends.
 
-        `everything`: all that are enabled and not leased, but for those held by a server's Retry-After.
+        `everything`: all that are enabled and not leased, but for those held by a server's Retry-After. What was last
+        visited in the future (pace.CLOCK_ERROR) is due: the clock was wrong then, and so is all that followed from it.
         """
         ...
 

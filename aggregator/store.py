@@ -25,6 +25,7 @@ from sqlalchemy import (
 from aggregator import rows
 from aggregator.database import Database
 from aggregator.model import Gone, Line, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.pace import CLOCK_ERROR
 from aggregator.schema import gone, item, memory, rhythm, sentence, setting, source, story, story_name, unpublished
 from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
@@ -73,9 +74,13 @@ class SqlStore:
         """As the port says. A task's source has its request headers if this store enlisted it."""
         moment = rows.micros(now)
         until = rows.micros(now + lease)
-        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment)
+        beyond = rows.micros(now + CLOCK_ERROR)
+        astray = rhythm.c.last_visit > beyond
+        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment, rhythm.c.leased_until > beyond)
         wanted = (
-            or_(rhythm.c.held_until.is_(None), rhythm.c.held_until <= moment) if everything else rhythm.c.due <= moment
+            or_(rhythm.c.held_until.is_(None), rhythm.c.held_until <= moment, astray)
+            if everything
+            else or_(rhythm.c.due <= moment, astray)
         )
         due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
         with self._database.writing() as connection:

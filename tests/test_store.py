@@ -238,6 +238,19 @@ class TestClaim:
         assert store.claim(NOW + LEASE - timedelta(microseconds=1), LEASE, everything=True) == ()
         assert store.claim(NOW + LEASE, LEASE)
 
+    @pytest.mark.parametrize("everything", [True, False])
+    def test_a_clock_that_ran_ahead_holds_nothing_up(self, store: Store, everything: bool) -> None:
+        """Neither a visit of years to come nor its Retry-After nor a lease keeps a source from being claimed now."""
+        store.enlist([A, B, C], [], NOW)
+        future = NOW + 3650 * DAY
+        told = visit(A, freshness=Freshness(retry_after=HOUR))
+        record(store, replace(told, finished=future), Plan(future + HOUR, Rhythm(last_visit=future), "later"))
+        record(store, visit(C), plan())
+        store.claim(future, LEASE, everything=True)
+        assert {task.source.url for task in store.claim(NOW, LEASE, everything=everything)} == (
+            {A.url, B.url, C.url} if everything else {A.url, B.url}
+        )
+
     def test_a_released_task_is_due_as_before(self, store: Store) -> None:
         """Releasing gives a task back without a trace."""
         store.enlist([A, B], [], NOW)
