@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -47,6 +48,7 @@ def run(
         log_plainly()
         daemon.run(configuration, SystemClock())
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does: what was not visited is given back
     with application.open_app(configuration, SystemClock()) as opened:
         outcomes = _progress(opened, everything=now)
         done = opened.publish()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import HEAD, aggregator, configure, environment, feed, rss
+from tests.command import HEAD, NOT_SERVED, aggregator, configure, environment, feed, rss
 from tests.site import Site, serving
 
 DEFECTOR = ("https://news.example/1", "North Korean defector elected to Seoul council", "")
@@ -38,8 +38,8 @@ def eventually(what: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "aggregator", "run"]
+def daemon(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "aggregator", "run", *options]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, stderr=log, text=True, env=environment())
     try:
@@ -140,6 +140,21 @@ def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
     assert sorted(paths) == sorted(set(paths))
     assert len(paths) == 40
     assert sum(len(story["_story"]["members"]) for story in feed(tmp_path)) == 40
+
+
+def test_a_single_run_that_is_stopped_gives_back_what_it_did_not_visit(tmp_path: Path, site: Site) -> None:
+    """So that the next run need not wait for the leases to end; what was visited is not asked for again."""
+    addresses = {f"S{n}": site.put(f"/{n}", rss([(f"https://news.example/{n}", DEFECTOR[1], "")])) for n in range(12)}
+    slow = NOT_SERVED.replace("host_gap_seconds = 0", "host_gap_seconds = 0.3").replace("per_host = 16", "per_host = 1")
+    configure(tmp_path, addresses, slow)
+    with daemon(tmp_path, "--once") as process:
+        eventually(lambda: len(site.requests) >= 3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert len(site.requests) < 12
+    configure(tmp_path, addresses)
+    assert aggregator(tmp_path, "run", "--once").returncode == 0
+    assert sorted(request.path for request in site.requests) == sorted(f"/{n}" for n in range(12))
 
 
 def test_without_a_network_the_seed_stories_are_published(tmp_path: Path) -> None:
