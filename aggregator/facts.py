@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import Any
 from zlib import crc32
 
 from aggregator.counts import counts
@@ -53,6 +54,12 @@ def facet_of() -> dict[str, str]:
 
 
 @cache
+def lexicon_groups() -> Mapping[str, Any]:
+    """What lexicon/groups.toml says of concepts and words beside their terms."""
+    return tomllib.loads(files("aggregator").joinpath("lexicon", "groups.toml").read_text("utf-8"))
+
+
+@cache
 def _matcher(language: str | None) -> Matcher:
     """Finds the lexicon's concepts in one language; None: in all."""
     wanted = {language, "all"} | ({"latin"} if language in _LATIN else set())
@@ -66,7 +73,8 @@ def _matcher(language: str | None) -> Matcher:
             ]
             for concepts in lexicon().values()
             for concept, languages in concepts.items()
-        }
+        },
+        masks=lexicon_groups()["masks"],
     )
 
 

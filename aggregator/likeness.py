@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from aggregator.counts import shared_days
-from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights, same_language
+from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights, lexicon_groups, same_language
 
 _LEAST = 2  # with one, titles of four words that both say "expert" were put together
 _TELLING, _RARE, _RARE_PLACE, _SEVERAL = 1.2, 3.3, 2.6, 4  # see marked
@@ -40,7 +39,8 @@ def weights() -> Weights:
 class Groups:
     """What lexicon/groups.toml says of concepts and words that folding treats alike."""
 
-    apart: Mapping[str, Mapping[str, frozenset[str]]]  # "stage", "means" → group → concepts; two groups: two stories
+    stages: Mapping[str, frozenset[str]]  # of one affair → concepts; each stage is a story of its own
+    means: Mapping[str, frozenset[str]]  # of coming → concepts; who came one way did not come another
     pivots: frozenset[str]  # concepts of which one side's silence speaks against the other
     common_words: frozenset[str]  # that say nothing when texts of two languages share them
 
@@ -48,11 +48,11 @@ class Groups:
 @cache
 def groups() -> Groups:
     """The groups that ship."""
-    table = tomllib.loads(files("aggregator").joinpath("lexicon", "groups.toml").read_text("utf-8"))
-    apart = {
-        name: {group: frozenset(concepts) for group, concepts in table[name].items()} for name in ("stage", "means")
-    }
-    return Groups(apart, frozenset(table["pivots"]), frozenset(table["common_words"]))
+    table = lexicon_groups()
+    stages, means = (
+        {group: frozenset(concepts) for group, concepts in table[name].items()} for name in ("stages", "means")
+    )
+    return Groups(stages, means, frozenset(table["pivots"]), frozenset(table["common_words"]))
 
 
 def log_odds(one: Facts, other: Facts, days: float | None) -> float:
@@ -125,15 +125,25 @@ def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str
         "thin": 1 / (1 + min(all_a, all_b)),
         "pivots": float(len((a ^ b) & groups().pivots)) / 2,
     }
-    for name, sets in groups().apart.items():
-        of_one, of_other = ({group for group, members in sets.items() if members & told} for told in (a, b))
-        values[f"{name}.shared"] = float(bool(of_one & of_other))
-        values[f"{name}.apart"] = float(bool(of_one and of_other and not of_one & of_other))
+    values |= _courses("stage", [_groups_of(groups().stages, told) for told in (a, b)])
+    values |= _courses("means", [_groups_of(groups().means, told) for told in (a, b)])
     for facet in FACETS:
         values[f"{facet}.shared"] = min(both.get(facet, 0.0) / 4, 3.0)
         if least := min(of_a.get(facet, 0.0), of_b.get(facet, 0.0)):
             values[f"{facet}.apart"] = 1 - both.get(facet, 0.0) / least
     return values
+
+
+def _courses(name: str, of_each: Sequence[Set[str]]) -> dict[str, float]:
+    one, other = of_each
+    return {
+        f"{name}.shared": float(bool(one & other)),
+        f"{name}.apart": float(bool(one and other and not one & other)),
+    }
+
+
+def _groups_of(sets: Mapping[str, Set[str]], told: Set[str]) -> set[str]:
+    return {group for group, concepts in sets.items() if concepts & told}
 
 
 def _mass(concepts: Iterable[str], rarity: Mapping[str, float]) -> float:

@@ -30,7 +30,7 @@ from aggregator.model import (
 )
 from aggregator.names import names
 from aggregator.seeds import load_seeds
-from aggregator.stories import Folder, lead, present, seed_item, seed_story_id, story_id
+from aggregator.stories import Folder, compared, lead, present, seed_item, seed_story_id, story_id
 from aggregator.words import comparable
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +163,46 @@ def test_an_item_that_fits_two_stories_merges_them() -> None:
     placed = place(SWIM_ID, story(SWIM), story(SWIM_KO, id="urn:uuid:2"))
     assert isinstance(placed, Joins)
     assert {placed.story, *(id for id, _ in placed.merges)} == {"urn:uuid:1", "urn:uuid:2"}
+
+
+FOAM = seed_item(load_seeds(ROOT / "feeds" / "seed.toml")[1])
+THIN = item("스티로폼 매고 헤엄쳐 온 北 남성", "", "ko")
+FULL = item(
+    "Man kept afloat by plastic foam swims 10 hours out of North Korea",
+    "South Korean officials said the escapee was pulled from the water off the west coast and wished to stay.",
+)
+
+
+def test_repeats_join_a_seed_together_whoever_came_first() -> None:
+    """What was told first in few words follows the fuller telling into the seed's story."""
+    seed = story(FOAM, id="urn:seed", seed=True, lead=None)
+    placed = place(FULL, story(THIN), seed)
+    assert isinstance(placed, Joins)
+    assert {placed.story, *(id for id, _ in placed.merges)} == {"urn:uuid:1", "urn:seed"}
+
+
+def test_a_thin_item_joins_no_seed_of_another_year() -> None:
+    """Far from a seed's date, one usual act that both tell is not enough: folding it would hide news."""
+    thin = item("Pria Korut berenang ke Korsel", "", "id")
+    assert isinstance(place(thin, story(FOAM, id="urn:seed", seed=True, lead=None)), Founds)
+
+
+@pytest.mark.parametrize("title", ["탈북민 3명 동해로 귀순", "North Korean soldier crosses the border overnight"])
+def test_the_same_title_is_a_copy_whatever_is_known_of_its_language(title: str) -> None:
+    """A feed that does not say its language, or a short title, hides no copy."""
+    known = item(title, language="ko" if title[0] > "z" else "en")
+    placed = place(item(title, language=None, source="https://b.example/feed"), story(known))  # type: ignore[arg-type]
+    assert isinstance(placed, Joins)
+    assert placed.evidence.kind == "same text" or placed.evidence.kind == "same title"
+
+
+def test_a_story_of_a_thousand_members_is_compared_with_a_dozen() -> None:
+    """The seed's text, the lead, the first and the latest stand for all."""
+    many = story(FOAM, *(item(f"Telling number {n}", id=str(n)) for n in range(1000)), seed=True, lead=500)
+    shown = compared(many)
+    assert len(shown) == 12
+    assert shown[0] == FOAM
+    assert {"Telling number 498", "Telling number 999"} <= {one.title for one in shown}
 
 
 def test_a_folder_survives_pickling() -> None:
