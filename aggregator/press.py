@@ -51,7 +51,8 @@ def publish(
     press.print_months(anew)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
-    store.put("form", form)
+    if anew:
+        store.put("form", form)
     store.acknowledge(changes)
     return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems)))
 

@@ -1,4 +1,4 @@
-"""What publishing costs: prints a table. `python tests/benchmarks/bench_press.py [stories]`, by default 1,000 stories."""
+"""What publishing costs: prints a table. `python tests/benchmarks/bench_press.py [stories]`, by default 1,000."""
 
 from __future__ import annotations
 
