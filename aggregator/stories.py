@@ -45,6 +45,7 @@ _PAIRED, _ALONE = 5, 8
 _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figures for copies
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _COMPARED = 12  # members of a story that an item is compared with
+_FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
 _SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
@@ -70,6 +71,7 @@ class Folder:
         self.threshold = weights().threshold
         self._terms: Matcher | None = pack_matcher(self._pack_terms)
         self._read = lru_cache(maxsize=20_000)(self._read_anew)
+        self._odds = lru_cache(maxsize=20_000)(self._weigh_anew)
 
     def __getstate__(self) -> tuple[bool, dict[str, tuple[str, ...]]]:
         return self._across, self._pack_terms
@@ -136,6 +138,9 @@ class Folder:
         """Why a group of items and a story are one."""
         others = compared(other)
         any_age = seeded or other.seed
+        own = sum(self.log_odds(group[0], other, any_age) for other in others) / len(others)
+        if own < self.threshold - _FAR_OFF:
+            return None
         scores = [self.log_odds(a, b, any_age) for a in group for b in others]
         mean = sum(scores) / len(scores)
         if mean < self.threshold and not (other.seed and self._tell(group, others[0])):
@@ -204,6 +209,9 @@ class Folder:
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
         """For two items telling the same events; `any_age`: one of them stands in a seed story."""
+        return self._odds(one, other, any_age)
+
+    def _weigh_anew(self, one: Item, other: Item, any_age: bool) -> float:
         return log_odds(self.facts(one), self.facts(other), days_apart(one, other, any_age))
 
     def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
