@@ -316,10 +316,14 @@ class MemoryWork:
         self._touched.update(story for story in (before.story, after.story) if story is not None)
 
     def _note_telling(self, story: str, told: datetime | None, now: datetime) -> None:
-        """Remember a story as gone that is told no more, and no longer so one that is told again."""
+        """Remember a story as gone that is told no more, and no longer so one that is told again.
+
+        One that was told in this very refresh has hardly reached a reader: it goes without a word.
+        """
         before = self._state.stories[story]
         if before.told is not None and told is None:
-            self._state.gone[story] = Gone(story, now, page=before.page)
+            if before.told < now:
+                self._state.gone[story] = Gone(story, now, page=before.page)
             self._retell(story, page=None)  # told again, it counts as news
         elif before.told is None and told is not None:
             self._state.gone.pop(story, None)

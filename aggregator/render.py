@@ -53,7 +53,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "rss.xml": rss(edition, entries),
         "atom.xml": atom(edition, entries),
         "feed.json": json_feed(edition, entries),
-        "sources.opml": to_opml(edition.sources, edition.title, edition.updated),
+        "sources.opml": to_opml(edition.sources, edition.title),
         "favicon.svg": page.favicon(),
         "style.css": page.style(),
         "month/index.html": page.months_html(edition),

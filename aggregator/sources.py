@@ -6,8 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from email.utils import format_datetime
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,16 +71,11 @@ def _web_address(text: str) -> str | None:
     return text if parts.scheme in ("http", "https") and parts.hostname else None
 
 
-def to_opml(sources: Iterable[Source], title: str = "Sources", modified: datetime | None = None) -> bytes:
-    """An OPML 2.0 subscription list: the same sources, the same bytes; headers and passwords are left out.
-
-    `modified`: when the list, or what it is published with, last changed; None: left out.
-    """
+def to_opml(sources: Iterable[Source], title: str = "Sources") -> bytes:
+    """An OPML 2.0 subscription list: the same sources, the same bytes; headers and passwords are left out."""
     root = etree.Element("opml", version="2.0")
     head = etree.SubElement(root, "head")
     etree.SubElement(head, "title").text = _writable(title)
-    if modified is not None:
-        etree.SubElement(head, "dateModified").text = format_datetime(modified, usegmt=True)
     body = etree.SubElement(root, "body")
     listed = tuple(sources)
     if not listed:

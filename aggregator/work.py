@@ -374,11 +374,15 @@ class SqlWork:
         return row
 
     def _note_telling(self, row: Any, told: datetime | None, now: datetime) -> None:
-        """Remember a story as gone that is told no more, and no longer so one that is told again."""
+        """Remember a story as gone that is told no more, and no longer so one that is told again.
+
+        One that was told in this very refresh has hardly reached a reader: it goes without a word.
+        """
         if row.told is not None and told is None:
             self._touch(row.number)
             self._connection.execute(_FORGET, {"id_": row.id})
-            self._connection.execute(insert(gone).values(id=row.id, at=rows.micros(now), page=row.page))
+            if row.told < rows.micros(now):
+                self._connection.execute(insert(gone).values(id=row.id, at=rows.micros(now), page=row.page))
             self._set(row.number, page=None)  # told again, it counts as news
         elif row.told is None and told is not None:
             self._connection.execute(_FORGET, {"id_": row.id})

@@ -787,6 +787,15 @@ class TestStories:
             work.tell("urn:uuid:1", NOW, None, NOW)
         assert store.gone() == (merged,)
 
+    def test_what_is_merged_in_the_refresh_that_told_it_leaves_no_trace_of_having_been_told(self, store: Store) -> None:
+        """Hardly a reader saw it; a tombstone would tell of nothing."""
+        tell(store, "urn:uuid:1", (judged("1"), ()))
+        tell(store, "urn:uuid:2", (judged("2"), ()))
+        with store.begin() as work:
+            work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
+        assert store.gone() == ()
+        assert set(store.named(["urn:uuid:1"])) == {"urn:uuid:1"}
+
     def test_stories_are_found_by_every_name_they_had(self, store: Store) -> None:
         """An id of a story that was merged leads to the one that it is part of; unknown ones are left out."""
         tell(store, "urn:uuid:1", (judged("1"), ()))
