@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -226,16 +225,11 @@ def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -
     return score(labelled, predict(labelled, subject.judge, settling, store))
 
 
-def default_pack(name: str) -> str:
-    """The text of a topic pack that ships."""
-    return (resources.files("aggregator") / "packs" / f"{name}.toml").read_text(encoding="utf-8")
-
-
 def default_file(name: str) -> Path:
-    """A file that ships: "config.toml" or "feeds/seed.toml"; in a checkout, the repository's own."""
+    """A file that ships: config.toml, feeds/seed.toml or one of packs/; in a checkout, where it stands there."""
     package = Path(__file__).parent
-    shipped = package / "defaults" / name
-    return shipped if shipped.is_file() else package.parent / name
+    places = (package / "defaults" / name, package / name, package.parent / name)
+    return next(place for place in places if place.is_file())
 
 
 def _seed_file(config: Config) -> Path:

@@ -51,10 +51,9 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does: what was not visited is given back
     with application.open_app(configuration, SystemClock()) as opened:
         outcomes = _progress(opened, everything=now)
-        done = opened.publish()
-    report.show(out, report.visits(outcomes))
-    report.show(out, report.summary(outcomes))
-    report.show(out, report.published(done, configuration.resolve(configuration.feed.output)))
+        report.show(out, report.visits(outcomes))
+        report.show(out, report.summary(outcomes))
+        report.show(out, report.published(opened.publish(), configuration.resolve(configuration.feed.output)))
 
 
 def _progress(opened: App, *, everything: bool) -> list[Settled]:
@@ -77,13 +76,9 @@ def _said(settled: Settled) -> Settled:
 def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path()) -> None:
     """Write a commented config.toml, the seed set and the topic pack for a new installation; never overwrites."""
     pack = "packs/north-korean-defectors.toml"
-    files = {
-        "config.toml": application.default_file("config.toml")
-        .read_text(encoding="utf-8")
-        .replace('pack = "north-korean-defectors"', f'pack = "{pack}"', 1),
-        "feeds/seed.toml": application.default_file("feeds/seed.toml").read_text(encoding="utf-8"),
-        pack: application.default_pack("north-korean-defectors"),
-    }
+    names = ("config.toml", "feeds/seed.toml", pack, pack.replace(".toml", ".meaning.json"))
+    files = {name: application.default_file(name).read_text(encoding="utf-8") for name in names}
+    files["config.toml"] = files["config.toml"].replace('pack = "north-korean-defectors"', f'pack = "{pack}"', 1)
     standing = [name for name in files if (folder / name).exists()]
     if standing:
         raise ConfigError(*(f"{folder / name} exists already; nothing was written" for name in standing))

@@ -83,6 +83,8 @@ def test_init_writes_a_configuration_that_is_right_and_never_overwrites(tmp_path
     """What init writes passes check; a second init changes nothing."""
     assert aggregator(tmp_path, "init", "new").returncode == 0
     assert aggregator(tmp_path / "new", "check").returncode == 0
+    packs = sorted(path.name for path in (tmp_path / "new" / "packs").iterdir())
+    assert packs == ["north-korean-defectors.meaning.json", "north-korean-defectors.toml"]
     (tmp_path / "new" / "feeds" / "seed.toml").write_text("# mine")
     again = aggregator(tmp_path, "init", "new")
     assert again.returncode == 2
@@ -310,7 +312,7 @@ def test_init_is_done_even_where_nobody_reads_what_it_says(tmp_path: Path) -> No
     """A pipe that is closed early costs the words, not the files."""
     command = f"{sys.executable} -m aggregator init new | :"
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), check=True)
-    assert len([path for path in (tmp_path / "new").rglob("*") if path.is_file()]) == 3
+    assert len([path for path in (tmp_path / "new").rglob("*") if path.is_file()]) == 4
 
 
 def test_what_a_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
