@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -48,12 +50,31 @@ def run(
         log_plainly()
         daemon.run(configuration, SystemClock())
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does: what was not visited is given back
-    with application.open_app(configuration, SystemClock()) as opened:
+    with application.open_app(configuration, SystemClock()) as opened, _stoppable(opened) as stopped:
         outcomes = _progress(opened, everything=now)
         report.show(out, report.visits(outcomes))
         report.show(out, report.summary(outcomes))
         report.show(out, report.published(opened.publish(), configuration.resolve(configuration.feed.output)))
+    if stopped.is_set():
+        raise typer.Exit(130)  # as a shell calls what Ctrl-C ended
+
+
+@contextmanager
+def _stoppable(opened: App) -> Iterator[threading.Event]:
+    """SIGTERM and the first Ctrl-C begin no further visit; what is under way is stored, the rest given back."""
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who asks twice will not wait
+        stopped.set()
+        opened.engine.close()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _progress(opened: App, *, everything: bool) -> list[Settled]:

@@ -31,14 +31,19 @@ _AHEAD = 4  # results for each thread that may wait for their reader
 class Inline:
     """The engine in its simplest form: one input after the other, in the caller's thread."""
 
+    def __init__(self) -> None:
+        self._closed = False
+
     def map(
         self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
     ) -> Generator[R, None, None]:
         for each in inputs:
+            if self._closed:
+                return
             yield work(each)
 
     def close(self) -> None:
-        pass
+        self._closed = True
 
 
 class Threads:
@@ -53,6 +58,7 @@ class Threads:
         self._gap = gap
         self._last: dict[Hashable, float] = {}  # lane → when an input of it last started, by the monotonic clock
         self._running: set[_Run[Any, Any]] = set()
+        self._closed = False
 
     def map(
         self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
@@ -68,6 +74,8 @@ class Threads:
             lanes.add(lane(each), each)
         run = _Run(work, lanes)
         self._running.add(run)
+        if self._closed:
+            run.stop()
         try:
             yield from run.results(min(self._concurrency, len(lanes)))
         finally:
@@ -76,7 +84,11 @@ class Threads:
             run.join()
 
     def close(self) -> None:
-        """Start nothing more: each map that is being read yields what still runs, and ends."""
+        """Start nothing more: each map that is being read yields what still runs, and ends; a later one is empty.
+
+        May be called from a signal's handler: the locks that it takes are re-entrant.
+        """
+        self._closed = True
         for run in tuple(self._running):
             run.stop()
 

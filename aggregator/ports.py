@@ -52,7 +52,9 @@ class Engine(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Begin no more work: a map that is being read yields what is under way, and ends; a later one is empty."""
+        ...
 
 
 class Isolate(Protocol):

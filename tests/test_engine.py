@@ -66,6 +66,12 @@ def test_a_fault_in_the_work_reaches_the_reader(engine: Engine) -> None:
         list(engine.map(lambda number: 1 // number, [0], str))
 
 
+def test_a_closed_engine_begins_nothing(engine: Engine) -> None:
+    """Who was told to stop before the work came stays stopped."""
+    engine.close()
+    assert list(engine.map(abs, [1, 2], str)) == []
+
+
 def test_closing_starts_no_more(engine: Engine) -> None:
     """After close, what was not begun stays so, and nothing runs on."""
     started = []
