@@ -1,4 +1,7 @@
-"""The words of the domain: immutable values that flow from a source to the published feed."""
+"""The words of the domain: immutable values that flow from a source to the published feed.
+
+Longer than a module should be, for it is a vocabulary: values without behaviour, read as one page.
+"""
 
 from __future__ import annotations
 

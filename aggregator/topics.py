@@ -3,6 +3,8 @@
 A topic pack (data, see docs/packs.md) names concepts with their terms, and rules that say which concepts together are
 evidence, and how strong. The evidence adds up in log-odds, so that each reason's weight can be read off the verdict:
 score = 1 / (1 + exp(-(bias + prior of the source's scope + sum of weights))).
+
+A little longer than a module should be, so that a pack's form and what is made of it are read together.
 """
 
 from __future__ import annotations

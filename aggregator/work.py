@@ -1,4 +1,7 @@
-"""One transaction on the store's database: what settling a visit reads and writes."""
+"""One transaction on the store's database: what settling a visit reads and writes.
+
+Longer than a module should be, so that all that happens in one transaction is one class, beside its port.
+"""
 
 from __future__ import annotations
 
