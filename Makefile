@@ -1,7 +1,7 @@
 # make run    sets everything up on a fresh machine and starts the program
 # make test   sets everything up and runs every check and test
-# Nothing is installed outside this folder, but for the browser, fonts and readers that `make test` asks Debian's package
-# manager for, where it may.
+# Nothing is installed outside this folder, but for the browser, fonts, readers and PostgreSQL server that `make test`
+# asks Debian's package manager for, where it may.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -104,7 +104,7 @@ lock: $(VENV)/.dev
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
 	  --group build pyproject.toml --output-file requirements.lock
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
-	  --group build --group dev --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
+	  --group build --group dev --extra postgresql --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
 
 clean:
 	@rm -rf $(VENV) build dist build.log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info tests/node_modules

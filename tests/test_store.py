@@ -58,7 +58,6 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 LEASE = timedelta(minutes=10)
-POSTGRES = os.environ.get("AGGREGATOR_TEST_POSTGRES")  # address of an empty database that the tests may write to
 
 A = Source("https://a.example/feed", "Alpha", "en", "north-korea", 7, timedelta(minutes=30))
 B = Source("https://b.example/feed", "Beta")
@@ -78,10 +77,7 @@ class Shelf:
         return self.store
 
 
-NO_SERVER = pytest.mark.skipif(POSTGRES is None, reason="AGGREGATOR_TEST_POSTGRES names no server")
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=NO_SERVER)])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
     match request.param:
         case "memory":
@@ -90,8 +86,8 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
         case "sqlite":
             shelf = Shelf(lambda: SqlStore(f"sqlite:///{tmp_path}/store.db"))
         case _:
-            empty(POSTGRES or "")
-            shelf = Shelf(lambda: SqlStore(POSTGRES or ""))
+            url = request.getfixturevalue("postgres_url")
+            shelf = Shelf(lambda: SqlStore(url))
     yield shelf
     shelf.store.close()
 
@@ -99,17 +95,6 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
 @pytest.fixture
 def store(shelf: Shelf) -> Store:
     return shelf.store
-
-
-def empty(url: str) -> None:
-    """Drop all tables of a PostgreSQL test database."""
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
 
 
 def judged(
