@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 from threading import Lock
 
 from aggregator.candidates import Hit, nearest, representatives
@@ -25,6 +26,7 @@ from aggregator.model import (
     Judged,
     Known,
     Line,
+    Past,
     Plan,
     Refused,
     Rhythm,
@@ -117,6 +119,7 @@ class _State:
     gone: dict[str, Gone] = field(default_factory=dict)
     unpublished: dict[str, int] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    visits: dict[int, Past] = field(default_factory=dict)
 
     def copy(self) -> _State:
         return _State(*(dict(getattr(self, one.name)) for one in fields(self)))
@@ -246,6 +249,10 @@ class MemoryWork:
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
         for visit, plan in visits:
             self.record(visit, plan, {})
+
+    def log(self, visits: Sequence[Past]) -> None:
+        count = len(self._state.visits)
+        self._state.visits.update(enumerate(visits, count))
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         planted = {one.item.id: one.key for one in self._state.items.values() if one.seed}
@@ -478,6 +485,23 @@ class MemoryStore:
 
     def item(self, key: int) -> StoredItem | None:
         return self._state.items.get(key)
+
+    def lately(
+        self, limit: int, before: int | None = None, source: str | None = None, decision: Decision | None = None
+    ) -> tuple[StoredItem, ...]:
+        wanted = (
+            one
+            for key, one in sorted(self._state.items.items(), reverse=True)
+            if not one.seed
+            and (before is None or key < before)
+            and source in (None, one.item.source)
+            and decision in (None, one.decision)
+        )
+        return tuple(islice(wanted, limit))
+
+    def visits(self, limit: int, source: str | None = None) -> tuple[Past, ...]:
+        newest = (past for past in reversed(self._state.visits.values()) if source in (None, past.source))
+        return tuple(islice(newest, limit))
 
     def undecided(self, limit: int) -> tuple[StoredItem, ...]:
         unruled = (one for one in self._state.items.values() if one.ruling is None)

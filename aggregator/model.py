@@ -268,6 +268,21 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A visit as the history keeps it."""
+
+    source: str  # the source's url
+    at: datetime  # when it began
+    took: timedelta
+    outcome: str  # "changed", "unchanged" or "failed"
+    said: str  # the failure, what was mended, or how nothing had changed; "" where there is nothing to say
+    new: int  # items not seen before
+    kept: int  # of them, those that belong to the subject
+    due: datetime  # of the next visit, as it was planned then
+    why: str  # that it was planned so
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Why an item stands in its story."""
 
@@ -289,6 +304,17 @@ class StoredItem:
     evidence: Evidence | None = None
     ruling: str | None = None  # "keep" or "drop": the curator's word on it
     seed: bool = False  # a seed story's own text
+
+    @property
+    def decision(self) -> Decision:
+        """What counts: the curator's word, else the verdict."""
+        match self.ruling:
+            case "keep":
+                return Decision.KEPT
+            case "drop":
+                return Decision.DROPPED
+            case _:
+                return self.verdict.decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from typing import Any, Protocol, TypeVar
 
 from aggregator.model import (
     Answer,
+    Decision,
     Evidence,
     Gone,
     Judged,
     Line,
+    Past,
     Plan,
     Seed,
     Source,
@@ -156,6 +158,10 @@ class Work(Protocol):
         """End visits that read no document: for each what `record` does, all at once. NotFoundError: one unlisted."""
         ...
 
+    def log(self, visits: Sequence[Past]) -> None:
+        """Append to the history of visits, which forgets the oldest; see Store.visits."""
+        ...
+
 
 class Store(Protocol):
     """Remembers sources, items, stories and decisions."""
@@ -237,6 +243,20 @@ class Store(Protocol):
         ...
 
     def item(self, key: int) -> StoredItem | None: ...
+
+    def lately(
+        self, limit: int, before: int | None = None, source: str | None = None, decision: Decision | None = None
+    ) -> tuple[StoredItem, ...]:
+        """The items last seen for the first time, newest first; seeds left out.
+
+        `before`: only items with a smaller key. `decision`: as it counts, so that the curator's word comes before the
+        verdict.
+        """
+        ...
+
+    def visits(self, limit: int, source: str | None = None) -> tuple[Past, ...]:
+        """The last visits, to all sources or to one, newest first. Some tens of thousands are remembered in all."""
+        ...
 
     def undecided(self, limit: int) -> tuple[StoredItem, ...]:
         """Items near the threshold without a ruling, nearest first."""

@@ -20,6 +20,7 @@ from aggregator.model import (
     Judged,
     Known,
     Outcome,
+    Past,
     Plan,
     Reason,
     Rhythm,
@@ -214,6 +215,26 @@ def _failure(outcome: Outcome) -> str:
             return message
         case Changed() | Unchanged():
             return ""
+
+
+def past_row(past: Past) -> dict[str, Any]:
+    return {
+        "source": past.source,
+        "at": micros(past.at),
+        "took": span(past.took),
+        "outcome": past.outcome,
+        "said": past.said,
+        "new": past.new,
+        "kept": past.kept,
+        "due": micros(past.due),
+        "why": past.why,
+    }
+
+
+def past_of(row: Any) -> Past:
+    took = timedelta(microseconds=row.took)
+    at, due = instant(row.at), instant(row.due)
+    return Past(row.source, at, took, row.outcome, row.said, row.new, row.kept, due, row.why)
 
 
 def memory_row(visit: Visit, changed: Changed) -> dict[str, Any]:

@@ -84,6 +84,21 @@ memory = Table(
     Column("title", Text),
     Column("site", Text),
 )
+# The history of visits, a row each; only ever appended to and cut at its old end, so that a visit costs no search.
+history = Table(
+    "visit",
+    TABLES,
+    Column("number", Number, primary_key=True),
+    Column("source", Text),
+    Column("at", Number),
+    Column("took", Number),
+    Column("outcome", Text),
+    Column("said", Text),
+    Column("new", Number),
+    Column("kept", Number),
+    Column("due", Number),
+    Column("why", Text),
+)
 # How many items hold each sentence, [[hash, count], ...], the least recently seen first; large, so by itself.
 sentence = Table("sentence", TABLES, Column("url", Text, primary_key=True), Column("counts", Text))
 
@@ -216,6 +231,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE unpublished (id TEXT PRIMARY KEY, mark {number} NOT NULL)",
         "INSERT INTO unpublished SELECT story_name.name, 1 FROM story_name"
         " JOIN story ON story.number = story_name.story WHERE story.told IS NOT NULL",
+    ),
+    (
+        "CREATE TABLE visit (number {serial}, source TEXT NOT NULL, at {number} NOT NULL, took {number} NOT NULL,"
+        " outcome TEXT NOT NULL, said TEXT NOT NULL, new {number} NOT NULL, kept {number} NOT NULL,"
+        " due {number} NOT NULL, why TEXT NOT NULL)",
     ),
 )
 

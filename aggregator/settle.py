@@ -14,14 +14,17 @@ from aggregator.model import (
     Changed,
     Decision,
     Evidence,
+    Failed,
     Founds,
     Item,
     Joins,
     Judged,
+    Past,
     Plan,
     Rhythm,
     StoredItem,
     StoredStory,
+    Unchanged,
     Visit,
 )
 from aggregator.normalise import canonical_link
@@ -91,19 +94,35 @@ def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: dateti
         for one in judged:
             _take(settling, one)
         told = tell(settling)
-        work.record(visit, _plan(rules, visit, rhythm), _sentence_counts(settling.fresh))
+        plan = _plan(rules, visit, rhythm)
+        work.record(visit, plan, _sentence_counts(settling.fresh))
+        work.log([_past(visit, plan, len(settling.fresh), settling.kept)])
     return Settled(visit, len(settling.fresh), settling.kept, told, bool(settling.touched))
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
     """Remember visits that read no document, in one transaction; each with its source's rhythm before it."""
     with store.begin() as work:
-        work.record_quiet([(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits])
+        planned = [(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits]
+        work.record_quiet(planned)
+        work.log([_past(visit, plan) for visit, plan in planned])
     return [Settled(visit) for visit, _ in visits]
 
 
 def _plan(rules: Rules, visit: Visit, rhythm: Rhythm) -> Plan:
     return pace.plan(rhythm, visit, rules.bounds, visit.source, _draw(visit))
+
+
+def _past(visit: Visit, plan: Plan, new: int = 0, kept: int = 0) -> Past:
+    match visit.outcome:
+        case Changed(problems=problems):
+            outcome, said = "changed", " ".join(problems)
+        case Unchanged(by=by):
+            outcome, said = "unchanged", by
+        case Failed(message=message):
+            outcome, said = "failed", message
+    took = visit.finished - visit.started
+    return Past(visit.source.url, visit.started, took, outcome, said, new, kept, plan.due, plan.why)
 
 
 def _take(settling: Settling, judged: Judged) -> None:

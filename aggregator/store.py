@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Executable,
     and_,
@@ -24,9 +25,21 @@ from sqlalchemy import (
 
 from aggregator import rows
 from aggregator.database import Database
-from aggregator.model import Gone, Line, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.model import Decision, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
-from aggregator.schema import gone, item, memory, rhythm, sentence, setting, source, story, story_name, unpublished
+from aggregator.schema import (
+    gone,
+    history,
+    item,
+    memory,
+    rhythm,
+    sentence,
+    setting,
+    source,
+    story,
+    story_name,
+    unpublished,
+)
 from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
@@ -189,6 +202,26 @@ class SqlStore:
         with self._database.reading() as connection:
             return one_item(connection, item.c.key == key)
 
+    def lately(
+        self, limit: int, before: int | None = None, source: str | None = None, decision: Decision | None = None
+    ) -> tuple[StoredItem, ...]:
+        wanted: list[ColumnElement[bool]] = [item.c.seed.is_(False)]
+        if before is not None:
+            wanted.append(item.c.key < before)
+        if source is not None:
+            wanted.append(item.c.source == source)
+        if decision is not None:
+            wanted.append(_counts_as(decision))
+        with self._database.reading() as connection:
+            return many_items(connection, and_(*wanted), item.c.key.desc(), limit=limit)
+
+    def visits(self, limit: int, source: str | None = None) -> tuple[Past, ...]:
+        newest = select(history).order_by(history.c.number.desc()).limit(limit)
+        if source is not None:
+            newest = newest.where(history.c.source == source)
+        with self._database.reading() as connection:
+            return tuple(rows.past_of(row) for row in connection.execute(newest))
+
     def undecided(self, limit: int) -> tuple[StoredItem, ...]:
         near = and_(item.c.decision == literal_column("'undecided'"), item.c.ruling.is_(None))
         with self._database.reading() as connection:
@@ -278,6 +311,18 @@ _ORDER = (
     .where(story.c.told.is_not(None))
     .group_by(story.c.number, story.c.id, story.c.told)
 )
+
+
+def _counts_as(decision: Decision) -> ColumnElement[bool]:
+    """Items of which this holds: by the curator's word, else by the verdict."""
+    judged = and_(item.c.ruling.is_(None), item.c.decision == decision.value)
+    match decision:
+        case Decision.KEPT:
+            return or_(item.c.ruling == "keep", judged)
+        case Decision.DROPPED:
+            return or_(item.c.ruling == "drop", judged)
+        case Decision.UNDECIDED:
+            return judged
 
 
 def _told(connection: Connection, newest: int | None = None) -> list[Any]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     desc,
+    func,
     insert,
     select,
     text,
@@ -29,13 +30,15 @@ from sqlalchemy import (
 from aggregator import rows
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
-from aggregator.model import Changed, Evidence, Judged, Plan, Seed, StoredItem, StoredStory, Visit
+from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit
 from aggregator.planting import seed_judged, seed_told
-from aggregator.schema import gone, item, item_key, memory, parted, rhythm, sentence, story, story_name
+from aggregator.schema import gone, history, item, item_key, memory, parted, rhythm, sentence, story, story_name
 
 # Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
 # common as a word; without a limit, one shared by 10,000 items cost 30 ms, and told nothing.
 PER_KEY = 200
+# Visits in the history: of a hundred sources visited hourly, those of forty days; some 15 MB.
+REMEMBERED = 100_000
 AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
@@ -271,6 +274,11 @@ class SqlWork:
             if self._connection.execute(_RECORD, alike).rowcount < len(alike):
                 raise self._unlisted([values["url_"] for values in alike])
 
+    def log(self, visits: Sequence[Past]) -> None:
+        if visits:
+            self._connection.execute(_LOG, [rows.past_row(past) for past in visits])
+            self._connection.execute(_FORGET_VISITS)
+
     def _unlisted(self, urls: Sequence[str]) -> NotFoundError:
         known = set(self._connection.execute(select(rhythm.c.url).where(rhythm.c.url.in_(urls))).scalars())
         missing = next(url for url in urls if url not in known)
@@ -403,6 +411,9 @@ class SqlWork:
 
 _insertion = cache(insert)
 _NAME = insert(story_name)
+_LOG = insert(history)
+_NEWEST_VISIT = select(func.max(history.c.number)).scalar_subquery()
+_FORGET_VISITS = delete(history).where(history.c.number <= _NEWEST_VISIT - REMEMBERED)
 _FORGET = delete(gone).where(gone.c.id == bindparam("id_"))
 _UNPUBLISH = text(
     "INSERT INTO unpublished (id, mark) SELECT name, 1 FROM story_name WHERE story = :story"

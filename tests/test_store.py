@@ -37,6 +37,7 @@ from aggregator.model import (
     Judged,
     Line,
     Outcome,
+    Past,
     Plan,
     Reason,
     Rhythm,
@@ -52,7 +53,7 @@ from aggregator.pace import adopted
 from aggregator.ports import Store, Work
 from aggregator.rows import SENTENCES, add_counts
 from aggregator.store import SqlStore
-from aggregator.work import PER_KEY
+from aggregator.work import PER_KEY, REMEMBERED
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 HOUR = timedelta(hours=1)
@@ -118,6 +119,10 @@ def visit(
 
 def plan(due: datetime = NOW + HOUR, **fields: object) -> Plan:
     return Plan(due, Rhythm(interval=HOUR, last_visit=NOW, **fields), "hourly")  # type: ignore[arg-type]
+
+
+def past(source: Source, new: int = 0) -> Past:
+    return Past(source.url, NOW, timedelta(milliseconds=250), "changed", "", new, 1, NOW + HOUR, "hourly")
 
 
 def record(store: Store, visit: Visit, plan: Plan, sentences: dict[int, int] | None = None) -> None:
@@ -426,6 +431,16 @@ class TestVisits:
         with pytest.raises(NotFoundError, match=r"a\.example"):
             record(store, visit(A), plan())
 
+    def test_the_history_tells_the_last_visits(self, store: Store) -> None:
+        """Of all sources or of one, the newest first, each as it went."""
+        failed = replace(past(B), outcome="failed", said="gone for good (410)")
+        with store.begin() as work:
+            work.log([past(A), failed])
+            work.log([past(A, new=2)])
+            work.log([])
+        assert store.visits(10) == (past(A, new=2), failed, past(A))
+        assert store.visits(1, B.url) == (failed,)
+
     def test_health_counts_items_and_those_kept(self, store: Store) -> None:
         """Seen are all items of a source, kept those that stand in a story."""
         store.enlist([A, B], [], NOW)
@@ -528,6 +543,25 @@ class TestItems:
         with store.begin() as work:
             work.rule(near, None)
         assert [one.key for one in store.undecided(10)] == [near, far]
+
+    def test_lately_seen_items_come_newest_first(self, store: Store) -> None:
+        """A page at a time, of one source or all, by the decision that counts: the curator's word before the rules'."""
+        store.plant([("urn:uuid:s", Seed("S1", "Seed"), ())], NOW, publish=True)
+        with store.begin() as work:
+            kept = work.add(judged("1"), (), NOW)
+            dropped = work.add(judged("2", decision=Decision.DROPPED), (), NOW)
+            ruled = work.add(judged("3", decision=Decision.UNDECIDED), (), NOW)
+            open = work.add(judged("4", B, decision=Decision.UNDECIDED), (), NOW)
+            work.rule(ruled, "keep")
+        assert [one.key for one in store.lately(3)] == [open, ruled, dropped]
+        assert [one.key for one in store.lately(3, before=dropped)] == [kept]
+        assert [one.key for one in store.lately(3, source=B.url)] == [open]
+        for decision, keys in (
+            (Decision.KEPT, [ruled, kept]),
+            (Decision.DROPPED, [dropped]),
+            (Decision.UNDECIDED, [open]),
+        ):
+            assert [one.key for one in store.lately(9, decision=decision)] == keys
 
     def test_retained_are_all_items_but_seeds(self, store: Store) -> None:
         """All items are gone through once, also while they are changed on the way."""
@@ -1059,6 +1093,15 @@ class TestSqlite:
             counts, boilerplate = add_counts(counts, visit)
             total.update(visit)
         assert set(json.loads(boilerplate or "[]")) == {one for one, times in total.items() if times >= 3}
+
+    def test_the_history_of_visits_is_bounded(self, sql: SqlStore) -> None:
+        """The oldest are forgotten, whatever source they were to."""
+        many = [past(A)] * REMEMBERED
+        for visits in (many, [past(B)] * 3):
+            with sql.begin() as work:
+                work.log(visits)
+        assert len(sql.visits(2 * REMEMBERED)) == REMEMBERED
+        assert len(sql.visits(9, B.url)) == 3
 
     def test_sentence_counts_are_bounded(self) -> None:
         """Of a source's sentences the most recently seen are counted; boilerplate comes again and again, and stays."""
