@@ -55,6 +55,11 @@ class Server:
             found = connection.execute(statement.encode())
             return found.fetchall() if found.description else []
 
+    def cut(self, url: str) -> None:
+        """End all connections to a database, as a server does that is started anew."""
+        name = url.rpartition("/")[2]
+        self.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         """A connection that commits each statement, for a test to look or to interfere."""
         return psycopg.connect(

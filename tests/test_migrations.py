@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from aggregator.database import Database
 from aggregator.errors import StoreError
@@ -26,85 +24,108 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
-def bring_to(path: Path, steps: Steps) -> None:
-    Database(f"sqlite:///{path}", steps).close()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{path}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
 
 
-def rows(path: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
+def bring_to(url: str, steps: Steps) -> None:
+    Database(url, steps).close()
 
 
-def test_the_steps_lead_to_the_tables_that_the_code_names(path: Path) -> None:
+def rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+    finally:
+        engine.dispose()
+
+
+def tables(url: str) -> dict[str, list[str]]:
+    """The names of all tables with those of their columns."""
+    engine = create_engine(url)
+    found = inspect(engine)
+    names = [name for name in found.get_table_names() if not name.startswith("sqlite_")]
+    try:
+        return {name: [column["name"] for column in found.get_columns(name)] for name in names}
+    finally:
+        engine.dispose()
+
+
+def test_the_steps_lead_to_the_tables_that_the_code_names(url: str) -> None:
     """After all steps, tables and columns are exactly those of schema.TABLES, in the same order."""
-    bring_to(path, STEPS)
-    engine = create_engine(f"sqlite:///{path}")
-    found = {
-        name: [column["name"] for column in inspect(engine).get_columns(name)]
-        for name in inspect(engine).get_table_names()
-        if not name.startswith("sqlite_")
-    }
-    engine.dispose()
-    assert found == {table.name: [column.name for column in table.columns] for table in TABLES.sorted_tables}
+    bring_to(url, STEPS)
+    assert tables(url) == {table.name: [column.name for column in table.columns] for table in TABLES.sorted_tables}
 
 
 @pytest.mark.parametrize("version", range(1, len(STEPS) + 1))
-def test_a_database_of_any_version_is_brought_to_this_one(path: Path, version: int) -> None:
+def test_a_database_of_any_version_is_brought_to_this_one(url: str, version: int) -> None:
     """Whatever version wrote it, a database opens, and every step is noted once."""
-    bring_to(path, STEPS[:version])
-    SqlStore(f"sqlite:///{path}").close()
-    assert rows(path, "SELECT step FROM aggregator_migration") == [(n,) for n in range(1, len(STEPS) + 1)]
+    bring_to(url, STEPS[:version])
+    SqlStore(url).close()
+    assert rows(url, "SELECT step FROM aggregator_migration") == [(n,) for n in range(1, len(STEPS) + 1)]
 
 
-def test_a_further_step_keeps_what_is_stored(path: Path) -> None:
+def test_a_further_step_keeps_what_is_stored(url: str) -> None:
     """A step works on the data that is there, and is taken once."""
-    store = SqlStore(f"sqlite:///{path}")
+    store = SqlStore(url)
     store.put("rules", "1")
     store.close()
-    bring_to(path, NEXT)
-    bring_to(path, NEXT)
-    assert rows(path, "SELECT name, value, note FROM setting") == [("rules", "1", "from rules")]
-    assert rows(path, "SELECT max(step), count(*) FROM aggregator_migration") == [(len(NEXT), len(NEXT))]
+    bring_to(url, NEXT)
+    bring_to(url, NEXT)
+    assert rows(url, "SELECT name, value, note FROM setting") == [("rules", "1", "from rules")]
+    assert rows(url, "SELECT max(step), count(*) FROM aggregator_migration") == [(len(NEXT), len(NEXT))]
 
 
-def test_a_fresh_database_takes_all_steps(path: Path) -> None:
+def test_a_fresh_database_takes_all_steps(url: str) -> None:
     """New and old databases have come the same way."""
-    bring_to(path, NEXT)
-    assert rows(path, "SELECT max(step) FROM aggregator_migration") == [(len(NEXT),)]
-    assert rows(path, "SELECT note FROM setting") == []
+    bring_to(url, NEXT)
+    assert rows(url, "SELECT max(step) FROM aggregator_migration") == [(len(NEXT),)]
+    assert rows(url, "SELECT note FROM setting") == []
 
 
-def test_a_step_that_fails_leaves_no_trace(path: Path) -> None:
+def test_a_step_that_fails_leaves_no_trace(url: str) -> None:
     """The step is undone as a whole, said in words, and can be taken again once it is mended."""
-    bring_to(path, STEPS)
+    bring_to(url, STEPS)
     with pytest.raises(StoreError, match="nowhere"):
-        bring_to(path, BROKEN)
-    assert [name for _, name, *_ in rows(path, "PRAGMA table_info(setting)")] == ["name", "value"]
-    assert rows(path, "SELECT max(step) FROM aggregator_migration") == [(len(STEPS),)]
-    bring_to(path, NEXT)
+        bring_to(url, BROKEN)
+    assert tables(url)["setting"] == ["name", "value"]
+    assert rows(url, "SELECT max(step) FROM aggregator_migration") == [(len(STEPS),)]
+    bring_to(url, NEXT)
 
 
-def test_a_first_step_that_fails_leaves_an_empty_file(path: Path) -> None:
+def test_a_first_step_that_fails_leaves_an_empty_database(url: str) -> None:
     """Even a new database is made whole or not at all, so that the next start finds nothing strange."""
     with pytest.raises(StoreError):
-        bring_to(path, [(*STEPS[0], "UPDATE nowhere SET x = 1")])
-    assert rows(path, "SELECT name FROM sqlite_master") == []
-    bring_to(path, STEPS)
+        bring_to(url, [(*STEPS[0], "UPDATE nowhere SET x = 1")])
+    assert tables(url) == {}
+    bring_to(url, STEPS)
 
 
-def test_an_older_program_refuses_a_newer_database(path: Path) -> None:
-    """It says which versions they are, and changes nothing."""
-    bring_to(path, NEXT)
-    before = path.read_bytes()
+def test_an_older_program_refuses_a_newer_database(url: str) -> None:
+    """It says which versions they are."""
+    bring_to(url, NEXT)
     with pytest.raises(
         StoreError, match=rf"schema is {len(NEXT)}, this version knows {len(STEPS)}.*nothing was changed"
     ):
-        bring_to(path, STEPS)
+        bring_to(url, STEPS)
+
+
+def test_an_older_program_changes_no_byte_of_a_newer_file(path: Path) -> None:
+    """It looks before it touches."""
+    bring_to(f"sqlite:///{path}", NEXT)
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        bring_to(f"sqlite:///{path}", STEPS)
     assert path.read_bytes() == before
 
 
-def test_many_openers_at_once_migrate_once(path: Path) -> None:
-    """Two processes may start at the same time on a new file."""
+def test_many_openers_at_once_migrate_once(url: str) -> None:
+    """Several processes may start at the same time on a new database."""
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda _: bring_to(path, NEXT), range(6)))
-    assert rows(path, "SELECT count(*) FROM aggregator_migration") == [(len(NEXT),)]
+        list(pool.map(lambda _: bring_to(url, NEXT), range(6)))
+    assert rows(url, "SELECT count(*) FROM aggregator_migration") == [(len(NEXT),)]
