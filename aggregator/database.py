@@ -22,6 +22,10 @@ PATIENCE = 10.0  # seconds that a writer waits for another one
 CHECKED_WHOLE = 16 * 2**20  # bytes; a larger file would hold up the start: SQLite checks about 500 MB a second
 APPLICATION = 0x61676772  # "aggr": SQLite's application_id, by which file(1) and we know the file
 ADVISORY = 0x61676772  # PostgreSQL's advisory lock, which makes one writer of several processes
+# How PostgreSQL's server is told to end a transaction whose program says nothing: a machine that was cut off would
+# hold up all others else, until the network gives it up, which by default takes two hours.
+SILENCE = 60.0  # seconds; what a program does between two statements takes less than one
+ALONE, BESIDE = "alone", "beside"  # how a transaction writes
 
 
 class Database:
@@ -32,12 +36,13 @@ class Database:
 
     def __init__(self, url: str, steps: Sequence[Sequence[str]] = STEPS) -> None:
         address = _address(url)
-        self.name = address.render_as_string(hide_password=True)
+        self.name = address.set(query={}).render_as_string(hide_password=True)  # a query may hold secrets, too
         self.path = None
         if address.get_backend_name() == "sqlite":
             self.path = _prepare(address)
             self.name = str(self.path)
         self._turn = Lock()
+        self._shared = self.path is None  # by several who write at once, each what it has locked
         with self._in_words("nothing was changed"):
             self._engine = _engine(address)
             done = self._look(steps)
@@ -58,12 +63,23 @@ class Database:
                 f"{self.name} is busy: another thread has been writing for {PATIENCE:.0f} seconds; try again"
             )
         try:
-            with self._in_words("nothing of it was written"), self._engine.connect() as connection:
-                connection = connection.execution_options(writes=True)
-                with connection.begin():
-                    yield connection
+            with self._transaction(ALONE) as connection:
+                yield connection
         finally:
             self._turn.release()
+
+    @contextmanager
+    def beside(self) -> Iterator[Connection]:
+        """A writing transaction that goes on beside others, for what concerns single rows; on SQLite like `writing`.
+
+        It locks the rows that it changes, in the order of their keys, or skips those that are locked.
+        """
+        if not self._shared:
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._transaction(BESIDE) as connection:
+            yield connection
 
     def backup(self, path: str) -> None:
         """A consistent, compact copy, put in place whole; an earlier copy there is replaced, anything else is not."""
@@ -87,9 +103,18 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    @contextmanager
+    def _transaction(self, writes: str) -> Iterator[Connection]:
+        with self._in_words("nothing of it was written"), self._engine.connect() as connection:
+            connection = connection.execution_options(writes=writes)
+            with connection.begin():
+                yield connection
+
     def _look(self, steps: Sequence[Sequence[str]]) -> int:
         with self._engine.connect() as connection:
             try:
+                if self.path is None:
+                    _know_every_script(connection)
                 return applied(connection, steps)
             except StoreError as error:
                 self._engine.dispose()
@@ -109,18 +134,38 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            reason = str(error.orig).strip()
+            reason = _said(error)
             raise StoreError(f"the database {self.name} failed: {reason}; {_advice(reason)}{end}") from error
 
 
+# What the reason says → what to do. PostgreSQL's words are those of its English messages; in another language the
+# reason stands alone.
+_ADVICE = (
+    ("locked", "another process is writing to it"),
+    ("lock timeout", "another process is writing to it"),
+    ("full", "make room on its disk"),
+    ("malformed", "put a backup in its place"),
+    ("not a database", "put a backup in its place"),
+    ("password", "look at the user and the password in [store] url"),
+    ("FATAL:  role", "look at the user in [store] url"),
+    ("FATAL:  database", "make it with createdb, or name another one under [store] url"),
+    ("permission denied", "make its user the owner of the database"),
+    ("Connection refused", "start the server, or look at the host and the port in [store] url"),
+    ("resolve host", "look at the host in [store] url"),
+    ("timeout expired", "look at the host in [store] url, and whether the server may be reached from here"),
+    ("the connection is lost", "the server was stopped or cut off"),
+    ("terminating connection", "the server was stopped or cut off"),
+)
+
+
 def _advice(reason: str) -> str:
-    if "locked" in reason:
-        return "another process is writing to it; "
-    if "full" in reason:
-        return "make room on its disk; "
-    if "malformed" in reason or "not a database" in reason:
-        return "put a backup in its place; "
-    return ""
+    return next((f"{advice}; " for words, advice in _ADVICE if words in reason), "")
+
+
+def _said(error: DBAPIError) -> str:
+    """The reason in one line; what follows the first one quotes the statement, or asks whether a server runs."""
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def _address(url: str) -> URL:
@@ -132,6 +177,8 @@ def _address(url: str) -> URL:
         raise ConfigError(
             f"[store] url ({kind}:…) is not the address of a database; write sqlite:///PATH or postgresql+psycopg://…"
         ) from error
+    if address.drivername == backend == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
     if backend not in ("sqlite", "postgresql"):
         raise ConfigError(
             f"[store] url: databases of the kind {backend!r} are not known; "
@@ -145,20 +192,27 @@ def _address(url: str) -> URL:
 def _engine(address: URL) -> Engine:
     try:
         if address.get_backend_name() == "postgresql":
-            engine = create_engine(address, isolation_level="REPEATABLE READ")
-            event.listen(engine, "begin", _begin_postgresql)
-            return engine
+            return _postgresql(address)
         engine = create_engine(address, connect_args={"timeout": PATIENCE})
     except NoSuchModuleError as error:
         raise ConfigError(
             f"[store] url: the driver {address.drivername!r} is not known; write postgresql+psycopg://…"
         ) from error
     except ImportError as error:
+        wanted = "'aggregator[postgresql]'" if error.name == "psycopg" else error.name
         raise ConfigError(
-            f"[store] url asks for the package {error.name!r}, which is not installed; install it"
+            f"[store] url asks for the package {error.name!r}, which is not installed: pip install {wanted}"
         ) from error
     event.listen(engine, "connect", _tune_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(address: URL) -> Engine:
+    """Each connection is tried before it is used: the server may have been started anew since."""
+    given = {"connect_timeout": f"{PATIENCE:.0f}", "client_encoding": "utf8"} | dict(address.query)
+    engine = create_engine(address.set(query=given), isolation_level="REPEATABLE READ", pool_pre_ping=True)
+    event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -180,11 +234,25 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _know_every_script(connection: Connection) -> None:
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != "UTF8":
+        raise StoreError(f"its encoding is {encoding}, which lacks scripts; make one WITH ENCODING 'UTF8'")
+
+
 def _begin_postgresql(connection: Connection) -> None:
     """The lock goes with the transaction; each statement after it sees what the writer before has committed."""
-    if connection.get_execution_options().get("writes"):
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY})")
+    writes = connection.get_execution_options().get("writes")
+    if writes is None:
+        return
+    asked = [
+        f"set_config('lock_timeout', '{PATIENCE:.0f}s', true)",
+        f"set_config('idle_in_transaction_session_timeout', '{SILENCE:.0f}s', true)",
+    ]
+    if writes == ALONE:
+        asked.append(f"pg_advisory_xact_lock({ADVISORY})")
+    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    connection.exec_driver_sql(f"SELECT {', '.join(asked)}")
 
 
 def _prepare(address: URL) -> Path:

@@ -416,7 +416,8 @@ class MemoryStore:
         return min((max(one.due, one.leased_until or one.due) for one in _visited(self._state)), default=None)
 
     @contextmanager
-    def begin(self) -> Iterator[MemoryWork]:
+    def begin(self, *, alone: bool = True) -> Iterator[MemoryWork]:
+        """As the port says; here everyone writes alone."""
         with self._writing() as state:
             work = MemoryWork(state)
             yield work

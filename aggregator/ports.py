@@ -194,8 +194,11 @@ class Store(Protocol):
 
     def next_due(self) -> datetime | None: ...
 
-    def begin(self) -> AbstractContextManager[Work]:
-        """One transaction, committed at the end of the block, undone by an exception."""
+    def begin(self, *, alone: bool = True) -> AbstractContextManager[Work]:
+        """One transaction, committed at the end of the block, undone by an exception.
+
+        `alone`: nobody else writes meanwhile, which all but `record_quiet` and `log` need.
+        """
         ...
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:

@@ -102,7 +102,7 @@ def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: dateti
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
     """Remember visits that read no document, in one transaction; each with its source's rhythm before it."""
-    with store.begin() as work:
+    with store.begin(alone=False) as work:
         planned = [(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits]
         work.record_quiet(planned)
         work.log([_past(visit, plan) for visit, plan in planned])

@@ -96,8 +96,9 @@ class SqlStore:
             else or_(rhythm.c.due <= moment, astray)
         )
         due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
-        with self._database.writing() as connection:
-            found = connection.execute(due).all()
+        unlocked = due.with_for_update(of=rhythm, skip_locked=True)  # SQLite, where nobody else writes, leaves it out
+        with self._database.beside() as connection:
+            found = connection.execute(unlocked).all()
             if found:
                 connection.execute(_LEASE, [{"url_": row.url, "until": until} for row in found])
         return tuple(
@@ -106,8 +107,8 @@ class SqlStore:
         )
 
     def release(self, tasks: Iterable[Task]) -> None:
-        if leases := [{"url_": task.source.url, "until": None} for task in tasks]:
-            with self._database.writing() as connection:
+        if leases := [{"url_": url, "until": None} for url in sorted(task.source.url for task in tasks)]:
+            with self._database.beside() as connection:
                 connection.execute(_LEASE, leases)
 
     def next_due(self) -> datetime | None:
@@ -118,8 +119,8 @@ class SqlStore:
             return rows.moment(connection.execute(first).scalar())
 
     @contextmanager
-    def begin(self) -> Iterator[SqlWork]:
-        with self._database.writing() as connection:
+    def begin(self, *, alone: bool = True) -> Iterator[SqlWork]:
+        with self._database.writing() if alone else self._database.beside() as connection:
             work = SqlWork(connection)
             yield work
             work.close()

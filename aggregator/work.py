@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -271,6 +272,7 @@ class SqlWork:
             values = {"url_": visit.source.url, **rows.visit_row(visit, plan)}
             shapes[len(values)].append(values)
         for alike in shapes.values():
+            alike.sort(key=itemgetter("url_"))  # as Database.beside has it
             if self._connection.execute(_RECORD, alike).rowcount < len(alike):
                 raise self._unlisted([values["url_"] for values in alike])
 

@@ -194,8 +194,8 @@ class Refusing(MemoryStore):
     """A store that fails at one source's items, as a database does at a value that it cannot hold."""
 
     @contextmanager
-    def begin(self) -> Iterator[MemoryWork]:
-        with super().begin() as work:
+    def begin(self, *, alone: bool = True) -> Iterator[MemoryWork]:
+        with super().begin(alone=alone) as work:
             yield RefusingWork(work._state)
 
 

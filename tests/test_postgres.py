@@ -1,0 +1,208 @@
+"""A store on a PostgreSQL server: what is said where it cannot be had, and what several processes do with one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from aggregator.database import Database
+from aggregator.errors import ConfigError, StoreError
+from aggregator.model import Source
+from aggregator.store import SqlStore
+from tests.postgres import PASSWORD, USER, Server
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LEASE = timedelta(minutes=15)
+A, B, C = (Source(f"https://{letter}.example/feed", letter) for letter in "abc")
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    store = SqlStore(url)
+    yield store
+    store.close()
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(StoreError) as refused:
+        SqlStore(url)
+    said = str(refused.value)
+    assert "\n" not in said
+    assert PASSWORD not in said
+    assert PASSWORD.replace(" ", "%20") not in said
+    return said
+
+
+class TestOpening:
+    def test_the_address_is_all_it_takes(self, url: str) -> None:
+        """An empty database is made a store; a bare postgresql:// means the driver that the extra brings."""
+        for address in (url, url.replace("+psycopg", "")):
+            store = SqlStore(address)
+            store.put("name", "값")
+            assert store.get("name") == "값"
+            store.close()
+
+    def test_a_wrong_password(self, postgres_server: Server) -> None:
+        """The address is named without its password, and with what to look at."""
+        said = refusal(postgres_server.url("postgres", "another secret"))
+        assert "password authentication failed" in said
+        assert "look at the user and the password in [store] url" in said
+        assert "another" not in said
+
+    def test_a_password_in_the_query_is_not_shown_either(self, postgres_server: Server) -> None:
+        """libpq takes secrets as parameters, too."""
+        address = f"postgresql+psycopg://127.0.0.1:{postgres_server.port}/nowhere?user={USER}&password=hush"
+        assert "hush" not in refusal(address)
+
+    def test_a_database_that_is_not_there(self, postgres_server: Server) -> None:
+        """It has to be made by whoever runs the server."""
+        assert "make it with createdb" in refusal(postgres_server.url("nowhere"))
+
+    def test_no_server(self) -> None:
+        """Nothing listens at the address."""
+        assert "start the server" in refusal("postgresql+psycopg://me:hush@127.0.0.1:9/store")
+
+    def test_no_such_host(self) -> None:
+        """The name of the host leads nowhere."""
+        assert "look at the host" in refusal("postgresql+psycopg://me:hush@nowhere.invalid/store")
+
+    def test_another_programs_tables(self, postgres_server: Server, url: str) -> None:
+        """A database that holds something else keeps it."""
+        name = url.rpartition("/")[2]
+        postgres_server.run("CREATE TABLE theirs (a int)", name)
+        assert "the tables of another program" in refusal(url)
+        assert postgres_server.run("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == [(1,)]
+
+    def test_an_encoding_that_lacks_scripts(self, postgres_server: Server) -> None:
+        """News come in all scripts: a database that cannot hold them is refused at once, not at the first such item."""
+        postgres_server.run(
+            "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+        assert "its encoding is LATIN1" in refusal(postgres_server.url("latin"))
+
+    def test_a_user_who_may_make_no_tables(self, postgres_server: Server, url: str) -> None:
+        """Since PostgreSQL 15 that is everyone but the owner."""
+        postgres_server.run("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+        try:
+            said = refusal(url.replace(url.partition("@")[0], "postgresql+psycopg://guest:guest"))
+        finally:
+            postgres_server.run("DROP ROLE guest")
+        assert "permission denied" in said
+        assert "make its user the owner" in said
+
+    def test_a_missing_driver(self, url: str) -> None:
+        """The message is the command that brings it."""
+        script = (
+            "import sys\nsys.modules['psycopg'] = None\n"
+            "from aggregator.errors import ConfigError\nfrom aggregator.store import SqlStore\n"
+            "try: SqlStore(sys.argv[1])\nexcept ConfigError as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", script, url], capture_output=True, text=True, check=True)
+        assert "pip install 'aggregator[postgresql]'" in done.stdout
+
+    def test_another_driver(self) -> None:
+        """A driver that SQLAlchemy does not know is refused."""
+        with pytest.raises(ConfigError, match="write postgresql"):
+            SqlStore("postgresql+nodriver://x/y")
+
+    def test_no_backup_as_a_file(self, store: SqlStore, tmp_path: Path) -> None:
+        """A server has its own way of being copied, which is named."""
+        with pytest.raises(StoreError, match="pg_dump"):
+            store.backup(str(tmp_path / "copy"))
+
+
+class TestWriting:
+    def test_a_server_started_anew_is_used_again(self, postgres_server: Server, store: SqlStore, url: str) -> None:
+        """Connections that were cut while nothing was going on cost nothing."""
+        store.put("name", "before")
+        postgres_server.cut(url)
+        assert store.get("name") == "before"
+        postgres_server.cut(url)
+        store.put("name", "after")
+        assert store.get("name") == "after"
+
+    def test_a_server_lost_in_the_middle_is_said_in_words(
+        self, postgres_server: Server, store: SqlStore, url: str
+    ) -> None:
+        """Nothing of the transaction is there, and the next one works."""
+        store.enlist([A], [], NOW)
+
+        def settle() -> None:
+            with store.begin() as work:
+                work.found("urn:uuid:1", NOW)
+                postgres_server.cut(url)
+                work.found("urn:uuid:2", NOW)
+
+        with pytest.raises(StoreError, match=r"stopped or cut off; nothing of it was written"):
+            settle()
+        with store.begin() as work:
+            assert work.story("urn:uuid:1") is None
+
+    def test_what_concerns_single_rows_waits_for_no_writer(self, store: SqlStore, url: str) -> None:
+        """While one daemon settles, another claims what is due and gives it back."""
+        store.enlist([A, B], [], NOW)
+        other = SqlStore(url)
+        with store.begin() as work:
+            work.found("urn:uuid:1", NOW)
+            tasks = other.claim(NOW, LEASE)
+            other.release(tasks)
+        other.close()
+        assert {task.source.url for task in tasks} == {A.url, B.url}
+
+    def test_a_row_that_is_being_claimed_is_passed_over(self, postgres_server: Server, url: str) -> None:
+        """A claim takes what no other one has locked, and waits for nobody."""
+        store = SqlStore(url)
+        store.enlist([A, B, C], [], NOW)
+        with postgres_server.connect(url.rpartition("/")[2]) as connection, connection.transaction():
+            connection.execute(f"SELECT 1 FROM rhythm WHERE url = '{B.url}' FOR UPDATE".encode())
+            taken = store.claim(NOW, LEASE)
+        rest = store.claim(NOW, LEASE)
+        store.close()
+        assert [task.source.name for task in taken] == ["a", "c"]
+        assert [task.source.name for task in rest] == ["b"]
+
+    def test_a_writer_that_says_nothing_is_ended_by_the_server(self, postgres_server: Server, url: str) -> None:
+        """The time is set in each transaction that writes, so that a machine cut off holds up no other for long."""
+        database = Database(url)
+        with database.writing() as connection:
+            said = [
+                connection.exec_driver_sql(f"SHOW {name}").scalar()
+                for name in ("lock_timeout", "idle_in_transaction_session_timeout", "transaction_isolation")
+            ]
+        with database.reading() as connection:
+            later = connection.exec_driver_sql("SHOW lock_timeout").scalar()
+        database.close()
+        assert said == ["10s", "1min", "read committed"]
+        assert later == "0"
+
+    def test_many_claims_at_once_share_what_is_due(self, url: str) -> None:
+        """Six processes' worth of claims: each source goes to exactly one."""
+        sources = [Source(f"https://{number}.example/feed", str(number)) for number in range(300)]
+        stores = [SqlStore(url) for _ in range(6)]
+        stores[0].enlist(sources, [], NOW)
+        begin, taken = threading.Barrier(len(stores)), list[str]()
+
+        def claim(store: SqlStore) -> None:
+            begin.wait()
+            while tasks := store.claim(NOW, LEASE, limit=7):
+                taken.extend(task.source.url for task in tasks)
+
+        threads = [threading.Thread(target=claim, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for store in stores:
+            store.close()
+        assert sorted(taken) == sorted(source.url for source in sources)
