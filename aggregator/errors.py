@@ -34,3 +34,7 @@ class ServeError(AggregatorError):
 
 class NotFoundError(AggregatorError):
     """An item, a story or a source that was asked for is not known; the text says where to look."""
+
+
+class QueryError(AggregatorError):
+    """What is looked for cannot be; the text says why, for the person who wrote it."""

@@ -41,6 +41,7 @@ from aggregator.model import (
 )
 from aggregator.pace import CLOCK_ERROR, adopted
 from aggregator.planting import seed_judged, seed_told
+from aggregator.search import Query, document, fits
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
 _BOILERPLATE = 3  # items that share a sentence
@@ -473,6 +474,14 @@ class MemoryStore:
         own = (replace(one, into=state.names.get(one.id)) for one in found[:limit])
         return tuple(replace(one, into=None) if one.into == one.id else one for one in own)
 
+    def search(self, query: Query, limit: int, offset: int = 0) -> tuple[StoredStory, ...]:
+        state = self._state
+        names = {url: one.source.name for url, one in state.sources.items()}
+        told = [state.story(id) for id, one in state.stories.items() if one.told]
+        found = sorted((one for one in told if fits(query, _text(one, names))), key=lambda one: one.id)
+        found.sort(key=lambda one: one.told or one.updated, reverse=True)
+        return tuple(found[offset : offset + limit])
+
     def unpublished(self) -> Mapping[str, int]:
         return dict(self._state.unpublished)
 
@@ -550,6 +559,13 @@ def _listed(state: _State) -> list[_Sourced]:
 
 def _visited(state: _State) -> list[_Sourced]:
     return [one for one in _listed(state) if one.enabled]
+
+
+def _text(story: StoredStory, names: Mapping[str, str]) -> str:
+    """What a story is looked in as: `names` of the sources by their urls."""
+    items = [one.item for one in sorted(story.members, key=lambda one: one.key)]
+    texts = (text for one in items for text in (one.title, one.summary, one.publisher, names.get(one.source)) if text)
+    return document(dict.fromkeys(texts))
 
 
 def _date(member: StoredItem) -> datetime:

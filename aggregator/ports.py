@@ -24,6 +24,7 @@ from aggregator.model import (
     Task,
     Visit,
 )
+from aggregator.search import Query
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -231,6 +232,13 @@ class Store(Protocol):
 
     def gone(self, limit: int | None = None, page: int | None = None) -> tuple[Gone, ...]:
         """Stories once told and told no more, newest first; with `page`, those that stood on it."""
+        ...
+
+    def search(self, query: Query, limit: int, offset: int = 0) -> tuple[StoredStory, ...]:
+        """At most `limit` told stories that fit a query, newest told first (ties: by id), after `offset` others.
+
+        A story is looked in as one text: titles and summaries of all its members, and the names of who told them.
+        """
         ...
 
     def unpublished(self) -> Mapping[str, int]:

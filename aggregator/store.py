@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from aggregator import rows
+from aggregator import fulltext, rows
 from aggregator.database import Database
 from aggregator.model import Decision, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
@@ -40,6 +40,7 @@ from aggregator.schema import (
     story_name,
     unpublished,
 )
+from aggregator.search import Query
 from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
@@ -57,12 +58,16 @@ class SqlStore:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self._listed: dict[str, Source] = {}  # with their headers, which are not stored
+        if self.get("search") != fulltext.FORM:
+            with self._database.writing() as connection:
+                fulltext.index_all(connection)
+                _put(connection, "search", fulltext.FORM)
 
     def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
         listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
         entries = [rows.source_row(one, enabled, position) for position, (one, enabled) in enumerate(listed)]
         with self._database.writing() as connection:
-            known = set(connection.execute(select(source.c.url)).scalars())
+            known = {row.url: row.name for row in connection.execute(select(source.c.url, source.c.name))}
             connection.execute(update(source).values(position=None))
             new = [entry for entry in entries if entry["url"] not in known]
             if old := [{**entry, "url_": entry["url"]} for entry in entries if entry["url"] in known]:
@@ -73,6 +78,7 @@ class SqlStore:
                 connection.execute(insert(rhythm).values(due=rows.micros(now), **_UNVISITED), urls)
                 connection.execute(insert(memory).values(warning="", title=""), urls)
                 connection.execute(insert(sentence).values(counts="[]"), urls)
+            fulltext.rename(connection, [one.url for one, _ in listed if known.get(one.url, one.name) != one.name])
         self._listed = {one.url: one for one, _ in listed}
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
@@ -186,6 +192,12 @@ class SqlStore:
             Gone(row.id, rows.instant(row.at), row.into if row.into != row.id else None, row.page) for row in found
         )
 
+    def search(self, query: Query, limit: int, offset: int = 0) -> tuple[StoredStory, ...]:
+        with self._database.reading() as connection:
+            numbers = fulltext.found(connection, query, limit, offset)
+            found = dict(zip(sorted(numbers), many_stories(connection, numbers), strict=True))
+        return tuple(found[number] for number in numbers)
+
     def unpublished(self) -> Mapping[str, int]:
         with self._database.reading() as connection:
             return {row.id: row.mark for row in connection.execute(select(unpublished))}
@@ -251,8 +263,7 @@ class SqlStore:
 
     def put(self, name: str, value: str) -> None:
         with self._database.writing() as connection:
-            if not connection.execute(update(setting).where(setting.c.name == name).values(value=value)).rowcount:
-                connection.execute(insert(setting).values(name=name, value=value))
+            _put(connection, name, value)
 
     def backup(self, path: str) -> None:
         self._database.backup(path)
@@ -339,6 +350,11 @@ def _told(connection: Connection, newest: int | None = None) -> list[Any]:
         wanted = _ORDER if oldest is None else _ORDER.where(story.c.told >= oldest)
     found = connection.execute(wanted).all()
     return sorted(sorted(found, key=lambda row: row.id), key=lambda row: (row.told, row[3]), reverse=True)
+
+
+def _put(connection: Connection, name: str, value: str) -> None:
+    if not connection.execute(update(setting).where(setting.c.name == name).values(value=value)).rowcount:
+        connection.execute(insert(setting).values(name=name, value=value))
 
 
 def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from aggregator import rows
+from aggregator import fulltext, rows
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit
@@ -153,9 +153,11 @@ class SqlWork:
         self._touched: set[int] = set()  # numbers of stories that may look different from now on
 
     def close(self) -> None:
-        """Note which stories have to be published anew; the last act of the transaction."""
-        for number in sorted(self._touched):
+        """Note which stories have to be published anew, and found by other words; the last act of the transaction."""
+        touched = sorted(self._touched)
+        for number in touched:
             self._connection.execute(_UNPUBLISH, {"story": number})
+        fulltext.index(self._connection, touched)
 
     def find(self, source: str, id: str) -> StoredItem | None:
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
@@ -408,6 +410,7 @@ class SqlWork:
         self._connection.execute(update(story).where(story.c.number == number).values(**values))
 
     def _delete_story(self, number: int) -> None:
+        self._touch(number)
         self._connection.execute(delete(story).where(story.c.number == number))
 
 

@@ -69,6 +69,7 @@ ROOMS = {
     # what the operator writes
     "config": room("core", "pydantic"),
     "seeds": room("core"),
+    "search": room("core"),
     "sources": room("core", "lxml"),
     "health": room("core"),
     "ports": room("seam"),
@@ -84,6 +85,7 @@ ROOMS = {
     "freshness": room("shell", "requests", wing="fetch"),
     "transport": room("shell", "requests urllib3", wing="fetch"),
     "database": room("shell", "sqlalchemy", wing="store"),
+    "fulltext": room("shell", "sqlalchemy", wing="store"),
     "rows": room("shell", wing="store"),
     "schema": room("shell", "sqlalchemy", wing="store"),
     "store": room("shell", "sqlalchemy", wing="store"),

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aggregator.database import APPLICATION
-from aggregator.errors import ConfigError, NotFoundError, StoreError
+from aggregator.errors import ConfigError, NotFoundError, QueryError, StoreError
 from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
@@ -52,6 +52,7 @@ from aggregator.model import (
 from aggregator.pace import adopted
 from aggregator.ports import Store, Work
 from aggregator.rows import SENTENCES, add_counts
+from aggregator.search import document, fits, parse
 from aggregator.store import SqlStore
 from aggregator.work import PER_KEY, REMEMBERED
 
@@ -1336,6 +1337,7 @@ class TestBackup:
 KILLS = 20
 _SETTLING = """
 import sys
+from aggregator.search import document, fits, parse
 from aggregator.store import SqlStore
 from tests.test_store import A, NOW, judged, plan, visit
 from aggregator.model import Changed, FeedHead, Validators
@@ -1385,3 +1387,143 @@ def test_a_killed_process_leaves_whole_visits(path: Path) -> None:
         assert store.health()[0].seen == 3 * len(stories)
         store.put("number", str(len(stories)))
         store.close()
+
+
+# --- search -----------------------------------------------------------------------------------------------------
+
+
+def looked(store: Store, query: str, limit: int = 10, offset: int = 0) -> list[str]:
+    return [one.id for one in store.search(parse(query), limit, offset)]
+
+
+def in_story(work: Work, story: str, *items: Judged) -> list[int]:
+    keys = [work.add(one, (), NOW) for one in items]
+    for key in keys:
+        work.assign(key, story, Evidence("founds", "", 1.0))
+    return keys
+
+
+def test_told_stories_are_found_by_what_all_their_members_say(store: Store) -> None:
+    """Titles, summaries, sources and the outlets they quote, in every language, as one text; newest told first."""
+    store.enlist([A, B], [], NOW)
+    with store.begin() as work:
+        for number, story in enumerate(("s1", "s2", "s3")):
+            work.found(story, NOW)
+            work.tell(story, NOW + number * HOUR if story != "s3" else None, None, NOW)
+        in_story(
+            work,
+            "s1",
+            judged("1", title="Defectors arrive", summary="Three people."),
+            judged("2", source=B, title="탈북민 3명 도착", publisher="연합뉴스"),
+        )
+        in_story(work, "s2", judged("3", title="A defector speaks", summary="北韓 border"))
+        in_story(work, "s3", judged("4", title="A defector nobody tells of"))
+    assert looked(store, "defector") == ["s2", "s1"]
+    assert looked(store, "탈북 people") == ["s1"]
+    assert looked(store, "연합") == looked(store, "beta") == ["s1"]
+    assert looked(store, "alpha") == ["s2", "s1"]
+    assert looked(store, "北韩") == ["s2"]
+    assert looked(store, "defector -border") == ["s1"]
+    assert looked(store, "border OR 도착") == ["s2", "s1"]
+    assert looked(store, '"three people"') == ["s1"]
+    assert looked(store, '"arrive three"') == []
+    assert looked(store, "defector", limit=1) == ["s2"]
+    assert looked(store, "defector", limit=1, offset=1) == ["s1"]
+
+
+def test_what_is_found_is_the_present_state(shelf: Shelf) -> None:
+    """Edits, withdrawals, merges and splits are in the index with the transaction that makes them, for good."""
+    store = shelf.store
+    with store.begin() as work:
+        for story in ("s1", "s2"):
+            work.found(story, NOW)
+            work.tell(story, NOW, None, NOW)
+        (one,) = in_story(work, "s1", judged("1", title="balloon"))
+        in_story(work, "s2", judged("2", title="leaflet"))
+    with store.begin() as work:
+        work.edit(one, judged("1", title="kite"), ())
+    assert (looked(store, "balloon"), looked(store, "kite")) == ([], ["s1"])
+    with store.begin() as work:
+        work.merge("s1", "s2", NOW + HOUR)
+    assert looked(store, "kite leaflet") == looked(store, "kite") == ["s2"]
+    store = shelf.reopen()
+    assert looked(store, "kite") == ["s2"]
+    with store.begin() as work:
+        work.assign(one, None, None)
+    assert (looked(store, "kite"), looked(store, "leaflet")) == ([], ["s2"])
+    with store.begin() as work:
+        work.tell("s2", None, None, NOW + 2 * HOUR)
+    assert looked(store, "leaflet") == []
+    with pytest.raises(NotFoundError), store.begin() as work:  # noqa: PT012 (the block is what is undone)
+        work.tell("s2", NOW, None, NOW)
+        work.rule(99, "keep")
+    assert looked(store, "leaflet") == []
+
+
+def test_seeds_are_found_as_long_as_they_are_told(store: Store) -> None:
+    """A seed's own text counts like any other, and leaves with it."""
+    seed = ("s1", Seed("S1", "A soldier crossed"), ("k",))
+    store.plant([seed], NOW, publish=True)
+    assert looked(store, "soldier") == ["s1"]
+    store.plant([], NOW + HOUR, publish=True)
+    assert looked(store, "soldier") == []
+
+
+def test_a_source_that_is_renamed_is_found_by_its_new_name(store: Store) -> None:
+    """What the operator calls a source is part of what its stories say."""
+    store.enlist([A, B], [], NOW)
+    with store.begin() as work:
+        work.found("s1", NOW)
+        work.tell("s1", NOW, None, NOW)
+        in_story(work, "s1", judged("1"))
+    store.enlist([replace(A, name="Omega"), B], [], NOW)
+    assert (looked(store, "alpha"), looked(store, "omega")) == ([], ["s1"])
+
+
+_SAID = (
+    *["north", "korea", "korean", "탈북", "탈북민", "북한", "北韓", "脱北者", "ผู้", "من", "a", "K팝", "re-defector"],
+    *"&'\"\\",
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.lists(st.sampled_from(_SAID), min_size=1, max_size=6), min_size=1, max_size=4),
+    query=st.lists(st.sampled_from([*_SAID, "OR", '"', "-", "인", "*", "NEAR(", ":", "민"]), min_size=1, max_size=6),
+)
+def test_every_store_finds_the_same(shelf: Shelf, texts: list[list[str]], query: list[str]) -> None:
+    """What is found is what `search.fits` says, whichever database keeps the index."""
+    with shelf.store.begin() as work:
+        for number, words in enumerate(texts):
+            story = f"s{number}"
+            if work.story(story) is None:
+                work.found(story, NOW)
+                work.tell(story, NOW, None, NOW)
+            held = work.find(A.url, story)
+            if held is None:
+                in_story(work, story, judged(story, title=" ".join(words)))
+            else:
+                work.edit(held.key, judged(story, title=" ".join(words)), ())
+    try:
+        wanted = parse(" ".join(query))
+    except QueryError:
+        return
+    fitting = {f"s{number}" for number, words in enumerate(texts) if fits(wanted, document([" ".join(words)]))}
+    found = {one.id for one in shelf.store.search(wanted, 100)}
+    assert found & {f"s{number}" for number in range(len(texts))} == fitting
+
+
+def test_a_store_of_an_earlier_version_is_indexed_when_it_is_opened(tmp_path: Path) -> None:
+    """What was kept before there was an index is found like all else."""
+    path = tmp_path / "store.db"
+    store = SqlStore(f"sqlite:///{path}")
+    with store.begin() as work:
+        work.found("s1", NOW)
+        work.tell("s1", NOW, None, NOW)
+        in_story(work, "s1", judged("1", title="balloon"))
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DELETE FROM setting WHERE name = 'search'; DELETE FROM search;")
+    store = SqlStore(f"sqlite:///{path}")
+    assert looked(store, "balloon") == ["s1"]
+    store.close()
