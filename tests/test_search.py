@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator.errors import QueryError
@@ -112,16 +112,11 @@ def test_tokens_are_letters_digits_and_marks(text: str) -> None:
     assert all(token and not set(token) & set(" '\"\\¶") for token in tokens_of(text))
 
 
-@given(st.text(st.characters(categories=["Lo", "Ll", "Lu", "Nd"]), min_size=1, max_size=40), st.data())
-def test_the_beginning_of_any_word_is_found(text: str, data: st.DataObject) -> None:
-    """Whatever a text's first letters are, those who type them find it."""
+@given(st.text(st.sampled_from("abcxyzабвгдαβγ0189가나다人国ابتกขค"), min_size=1, max_size=30), st.data())
+def test_the_beginning_of_any_text_is_found(text: str, data: st.DataObject) -> None:
+    """Those who type its first letters find it, however scripts are mixed."""
     end = data.draw(st.integers(1, len(text)))
-    assume(unicodedata.is_normalized("NFC", text) and unicodedata.normalize("NFKC", text).casefold() == text)
-    try:
-        query = parse(text[:end])
-    except QueryError:
-        return
-    assert fits(query, document([text]))
+    assert found(text[:end], text)
 
 
 @given(st.text(st.sampled_from("탈북민정착가나다北韓脱者人中国ハナ"), min_size=1, max_size=20), st.data())
