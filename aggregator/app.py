@@ -39,11 +39,12 @@ from aggregator.model import (
 from aggregator.normalise import without_password
 from aggregator.pace import Bounds
 from aggregator.pipeline import Collector
+from aggregator.planting import PLANTED
 from aggregator.ports import Clock, Engine, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
-from aggregator.settle import Rules, Settled, near, reconsider
+from aggregator.settle import Rules, Settled, hold_list, near, reconsider, watch_for
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.topics import Judge, Pack, load_pack
@@ -151,7 +152,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
         store = stack.enter_context(open_store(config))
         now = clock.now()
         store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
-        _plant(store, settling.folder, subject.seeds, config.feed.publish_seed, now)
+        _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
         _keep_up(store, settling, subject.judge, config, now)
         collector, engine = stack.enter_context(_reading(config, subject, clock))
         yield App(
@@ -221,7 +222,7 @@ def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -
     """What the curation, as configured, makes of labelled items; the seeds are planted, nothing is stored."""
     settling = replace(rules(config, subject), max_age=None)
     store = MemoryStore()
-    _plant(store, settling.folder, subject.seeds, config.feed.publish_seed, datetime(1970, 1, 1, tzinfo=UTC))
+    _plant(store, settling, subject.seeds, config.feed.publish_seed, datetime(1970, 1, 1, tzinfo=UTC))
     return score(labelled, predict(labelled, subject.judge, settling, store))
 
 
@@ -262,14 +263,17 @@ def _lane(task: Task) -> str:
     return registrable_domain(task.source.url)
 
 
-def _plant(store: Store, folding: Folder, seeds: tuple[Seed, ...], publish: bool, now: datetime) -> None:
+def _plant(store: Store, settling: Rules, seeds: tuple[Seed, ...], publish: bool, now: datetime) -> None:
     """Done once for each seed set, topic pack and version of this program: reading the seeds takes 0.1 s."""
+    folding = settling.folder
     given = repr((_program(), folding.__getstate__(), seeds, publish))
     mark = hashlib.blake2b(given.encode(), digest_size=16).hexdigest()
-    if store.get("planted") == mark:
+    if store.get(PLANTED) == mark:
         return
     store.plant([(seed_story_id(seed), seed, sorted(folding.keys(seed_item(seed)))) for seed in seeds], now, publish)
-    store.put("planted", mark)
+    if entries := hold_list(store):
+        watch_for(store, settling, entries, now)
+    store.put(PLANTED, mark)
 
 
 def _program() -> list[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aggregator import app as application
-from aggregator import cli_curation, cli_sources, daemon, report
+from aggregator import cli_curation, cli_safety, cli_sources, daemon, report
 from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_sources.app, name="sources")
 cli_curation.register(app)
+cli_safety.register(app)
 
 
 def main() -> None:

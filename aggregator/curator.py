@@ -1,4 +1,4 @@
-"""Carry out the curator's word, which stands above every rule: keep, drop, merge, split."""
+"""Carry out the curator's word, which stands above every rule: keep, drop, merge, split, withdraw, release."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from aggregator.errors import NotFoundError
-from aggregator.model import Evidence, Judged, StoredItem, StoredStory
+from aggregator.errors import ConfigError, NotFoundError
+from aggregator.model import Evidence, Judged, StoredItem, StoredStory, Withholding
+from aggregator.planting import PLANTED
 from aggregator.ports import Store
 from aggregator.settle import Rules, Settling, found, revise, tell
 
@@ -88,6 +89,44 @@ def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
 
     _settle(store, rules, now, carry_out)
     return find_story(store, f"#{stored.key}")
+
+
+def withdraw(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
+    """Publish a story no more, nor any repeat of it that is still to come."""
+    story = find_story(store, what)
+
+    def carry_out(settling: Settling) -> None:
+        withholding = replace(story.withholding, withdrawn=True)
+        settling.work.withhold(story.id, withholding, "withdrawn", now)
+        settling.touched.add(story.id)
+
+    if not story.withholding.withdrawn:
+        _settle(store, rules, now, carry_out)
+    return find_story(store, story.id)
+
+
+def release(store: Store, rules: Rules, what: str, now: datetime, *, withdrawn: bool = False) -> StoredStory:
+    """Publish a story that the hold list keeps back; with `withdrawn`, one that was withdrawn.
+
+    What holds it now holds it no more; another entry of the list may hold it again. ConfigError: it is withdrawn, and
+    that was not meant.
+    """
+    story = find_story(store, what)
+    if story.withholding.withdrawn and not withdrawn:
+        raise ConfigError(f"the story {story.id} was withdrawn; `aggregator release --withdrawn` publishes it again")
+    if not story.withholding.in_force:
+        raise NotFoundError(f"the story {story.id} is not held; `aggregator hold stories` lists those that are")
+
+    def carry_out(settling: Settling) -> None:
+        held = story.withholding.held | settling.watch().matched(story)
+        deed = "restored" if story.withholding.withdrawn else "released"
+        settling.work.withhold(story.id, Withholding(held=held, released=held), deed, now)
+        settling.touched.add(story.id)
+        if story.seed:
+            settling.work.put(PLANTED, "")  # planting tells it, at the time that a seed is told at
+
+    _settle(store, rules, now, carry_out)
+    return find_story(store, story.id)
 
 
 def _settle(store: Store, rules: Rules, now: datetime, carry_out: Callable[[Settling], None]) -> None:

@@ -150,6 +150,7 @@ def _serving(app: App) -> Iterator[None]:
         health=lambda: _health(app),
         metrics=lambda: metrics(_overview(app)),
         status=lambda: _status(app),
+        gone=app.store.is_gone,
     )
     server = Server(pages, host.removeprefix("[").removesuffix("]"), int(port))
     server.start()

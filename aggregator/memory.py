@@ -15,10 +15,12 @@ from threading import Lock
 
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
+from aggregator.holding import joined
 from aggregator.model import (
     Answer,
     Changed,
     Decision,
+    Deed,
     Evidence,
     Failed,
     FailureKind,
@@ -38,6 +40,7 @@ from aggregator.model import (
     Task,
     Validators,
     Visit,
+    Withholding,
 )
 from aggregator.pace import CLOCK_ERROR, adopted
 from aggregator.planting import seed_judged, seed_told
@@ -105,6 +108,7 @@ class _Told:
     updated: datetime
     lead: int | None
     page: int | None = None  # of the archive; None: on none yet
+    withholding: Withholding = field(default_factory=Withholding)
 
 
 @dataclass(slots=True)
@@ -121,6 +125,7 @@ class _State:
     unpublished: dict[str, int] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     visits: dict[int, Past] = field(default_factory=dict)
+    deeds: dict[int, Deed] = field(default_factory=dict)
 
     def copy(self) -> _State:
         return _State(*(dict(getattr(self, one.name)) for one in fields(self)))
@@ -131,7 +136,12 @@ class _State:
 
     def story(self, id: str) -> StoredStory:
         told = self.stories[id]
-        return StoredStory(id, told.seed, told.told, told.updated, told.lead, self.members(id))
+        return StoredStory(id, told.seed, told.told, told.updated, told.lead, self.members(id), told.withholding)
+
+    def reaches(self, stored: StoredItem, since: datetime) -> bool:
+        """Whether a member is looked at from then on: it is young enough, or of no age."""
+        lasting = stored.seed or (stored.story is not None and self.stories[stored.story].withholding.withdrawn)
+        return lasting or stored.first_seen >= since or bool(stored.item.published and stored.item.published >= since)
 
 
 class MemoryWork:
@@ -162,7 +172,7 @@ class MemoryWork:
         sharing = [
             (stored, stored.story, wanted & self._state.keys[stored.key])
             for stored in self._state.items.values()
-            if stored.story is not None and wanted & self._state.keys[stored.key] and _reaches(stored, since)
+            if stored.story is not None and wanted & self._state.keys[stored.key] and self._state.reaches(stored, since)
         ]
         items = Counter(key for _, _, shared in sharing for key in shared)
         found: defaultdict[str, list[Hit]] = defaultdict(list)
@@ -212,7 +222,19 @@ class MemoryWork:
         old, new = self._state.stories.pop(gone), self._state.stories[stays]
         told = min((one for one in (old.told, new.told) if one is not None), default=None)
         self._note_telling(stays, told, now)
-        self._retell(stays, told=told, seed=old.seed or new.seed)
+        kept_back = joined(old.withholding, new.withholding)
+        self._retell(stays, told=told, seed=old.seed or new.seed, withholding=kept_back)
+
+    def withhold(self, story: str, withholding: Withholding, deed: str, now: datetime) -> None:
+        self._retell(self._name(story), withholding=withholding)
+        if deed:
+            self._state.deeds[len(self._state.deeds)] = Deed(now, self._name(story), deed)
+
+    def get(self, name: str) -> str | None:
+        return self._state.settings.get(name)
+
+    def put(self, name: str, value: str) -> None:
+        self._state.settings[name] = value
 
     def rule(self, key: int, ruling: str | None) -> None:
         self._change(key, ruling=ruling)
@@ -267,9 +289,10 @@ class MemoryWork:
                 own = self._tend(planted[seed.id], seed, keys, now)
             else:
                 own = self._sow(name, seed, keys, told, now)
-            before = self._state.stories[own].told
-            self._note_telling(own, (before or told) if publish else None, now)
-            self._retell(own, told=(before or told) if publish else None)
+            before = self._state.stories[own]
+            shown = publish and not before.withholding.in_force
+            self._note_telling(own, (before.told or told) if shown else None, now)
+            self._retell(own, told=(before.told or told) if shown else None)
 
     def _sow(self, name: str, seed: Seed, keys: Sequence[str], told: datetime, now: datetime) -> str:
         key = self._add(seed_judged(seed), keys, now, seed=True)
@@ -284,6 +307,8 @@ class MemoryWork:
         """Bring a seed's text up to date; its story counts as updated if the text stands for it."""
         stored = self._state.items[key]
         story = self._name(stored.story or "")
+        if self._state.stories[story].withholding.withdrawn:
+            return story
         self.edit(key, seed_judged(seed), keys)
         if stored.item != seed_judged(seed).item and self._state.stories[story].lead is None:
             self._retell(story, updated=now)
@@ -291,7 +316,10 @@ class MemoryWork:
 
     def _uproot(self, key: int, now: datetime) -> None:
         """Take a seed's own text out; its story goes on where it has other members, else it goes too."""
-        story = self._name(self._state.items.pop(key).story or "")
+        story = self._name(self._state.items[key].story or "")
+        if self._state.stories[story].withholding.withdrawn:
+            return
+        del self._state.items[key]
         left = self._state.members(story)
         if not left:
             self._note_telling(story, None, now)
@@ -330,7 +358,7 @@ class MemoryWork:
         """
         before = self._state.stories[story]
         if before.told is not None and told is None:
-            if before.told < now:
+            if before.told < now or before.page is not None:
                 self._state.gone[story] = Gone(story, now, page=before.page)
             self._retell(story, page=None)  # told again, it counts as news
         elif before.told is None and told is not None:
@@ -344,10 +372,6 @@ class MemoryWork:
         if story not in self._state.names:
             raise NotFoundError(f"there is no story {story}")
         return self._state.names[story]
-
-
-def _reaches(stored: StoredItem, since: datetime) -> bool:
-    return stored.seed or stored.first_seen >= since or bool(stored.item.published and stored.item.published >= since)
 
 
 def _after(before: _Sourced, visit: Visit) -> _Sourced:
@@ -424,6 +448,13 @@ class MemoryStore:
             yield work
             work.close()
 
+    def withheld(self) -> tuple[StoredStory, ...]:
+        state = self._state
+        return tuple(state.story(id) for id, one in state.stories.items() if one.withholding.in_force)
+
+    def deeds(self, limit: int | None = None) -> tuple[Deed, ...]:
+        return tuple(reversed(self._state.deeds.values()))[:limit]
+
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         state = self._state
         told = [story for id, one in state.stories.items() if one.told and (story := state.story(id)).members]
@@ -471,8 +502,11 @@ class MemoryStore:
         found = [one for one in state.gone.values() if page in (None, one.page)]
         found.sort(key=lambda one: one.id)
         found.sort(key=lambda one: one.at, reverse=True)
-        own = (replace(one, into=state.names.get(one.id)) for one in found[:limit])
-        return tuple(replace(one, into=None) if one.into == one.id else one for one in own)
+        return tuple(replace(one, into=_told_in(state, one.id)) for one in found[:limit])
+
+    def is_gone(self, id: str) -> bool:
+        state = self._state
+        return id in state.gone and _told_in(state, id) is None
 
     def search(self, query: Query, limit: int, offset: int = 0) -> tuple[StoredStory, ...]:
         state = self._state
@@ -550,6 +584,12 @@ class MemoryStore:
             self._state = state
         finally:
             self._turn.release()
+
+
+def _told_in(state: _State, id: str) -> str | None:
+    """The other story that one is told as part of."""
+    own = state.names.get(id)
+    return own if own is not None and own != id and state.stories[own].told else None
 
 
 def _listed(state: _State) -> list[_Sourced]:

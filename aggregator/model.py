@@ -318,6 +318,19 @@ class StoredItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Withholding:
+    """What keeps a story from being published, though it belongs to the subject."""
+
+    withdrawn: bool = False  # by the operator, for good, with all repeats still to come
+    held: frozenset[str] = frozenset()  # marks of the hold list's entries (holding.mark) that its members match
+    released: frozenset[str] = frozenset()  # those that the operator lets pass in this story
+
+    @property
+    def in_force(self) -> bool:
+        return self.withdrawn or not self.held <= self.released
+
+
+@dataclass(frozen=True, slots=True)
 class StoredStory:
     """A story as the store remembers it: what folding decides on, and what a published Story is made from."""
 
@@ -327,6 +340,7 @@ class StoredStory:
     updated: datetime  # when the lead's text last changed
     lead: int | None  # key of the member that stands for it; None: a seed's own text does
     members: tuple[StoredItem, ...]  # in order of appearance; a seed's own text first
+    withholding: Withholding = Withholding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +423,15 @@ class Gone:
     at: datetime  # when it was withdrawn or merged
     into: str | None = None  # id of the story that it is told as part of; None: withdrawn
     page: int | None = None  # of the archive in which it stood
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that was done about a story for people's safety; its text is left out on purpose."""
+
+    at: datetime
+    story: str  # id
+    what: str  # "held", "released", "withdrawn", "restored"
 
 
 @dataclass(frozen=True, slots=True)

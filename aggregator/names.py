@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import product
 
 # A name is reduced to a skeleton in which all romanisations meet: Revised, McCune-Reischauer, the North's, the forms
 # that people choose for themselves, and what Cyrillic and kana make of them. One letter stands for each series of
@@ -191,3 +192,115 @@ def _join(surname: str, given: str) -> str:
     if surname.startswith("l"):
         surname = surname[1:] if surname[1:2] in ("i", "y") else "n" + surname[1:]
     return f"{surname} {given}"
+
+
+# --- a name that is known, however it is written ----------------------------------------------------------------
+
+_LATIN_WORD = re.compile("[a-z']+")
+_CYRILLIC_WORD = re.compile("[а-я]+")
+_HANGUL_LETTERS = re.compile("[가-힣]+(?: [가-힣]+)*")
+_HAN_LETTERS = re.compile("[\u4e00-\u9fff]{2,}")
+_KANA_LETTERS = re.compile("[ァ-ヶー]+|[ぁ-ゖー]+")
+_ENDING = re.compile("(?<=[б-джзй-нп-тф-щ])(?:а|у|е|ом|ы|и)$")  # of Russian cases
+_SHORTEST = 5  # letters of a skeleton: shorter ones are in every text
+_AS_SURNAME = {"금": "김", "침": "심"}  # 金 and 沈 are read otherwise elsewhere
+_READ_FOR_ALL = dict.fromkeys(map(ord, "еэ"), "ё")  # Russian leaves the dots of "ё" away
+_UKRAINIAN = str.maketrans("ії", "ии")
+_HONORIFIC = "さん"
+
+
+def sounds(name: str) -> frozenset[str]:
+    """The skeletons of one Korean name in any script; none where it is not read as one.
+
+    `name` in the form of `words.comparable`. Laxer than those of `names`: case, spaces and hyphens do not matter.
+    """
+    tables = _tables()
+    surnames = {_fold(one) for one in tables.latin}
+    pairs = {(surname, given) for surname, given in _readings(name, whole=True) if _plain(surname) in surnames}
+    return frozenset(one for pair in pairs if len(one := _meeting(*pair)) >= _SHORTEST)
+
+
+def heard(text: str, wanted: frozenset[str]) -> frozenset[str]:
+    """Those of the wanted skeletons (of `sounds`) that a text holds, in whatever script, case and order.
+
+    `text` in the form of `words.comparable`. It hears what only sounds like a name, too: for texts that a person will
+    look at.
+    """
+    return wanted & {_meeting(surname, given) for surname, given in _readings(text, whole=False)} if wanted else wanted
+
+
+def _readings(text: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """All that may be surname and given name in a text; `whole`: only what takes all of it."""
+    latin = _LATIN_WORD.findall(text)
+    yield from _of_words([_spell_latin(word) for word in latin], whole=whole)
+    if not whole or len(latin) == 1:
+        yield from (pair for word in latin for pair in _glued(word))
+    cyrillic = _CYRILLIC_WORD.findall(text.translate(_UKRAINIAN))
+    yield from _of_words([_spell_cyrillic(word) for word in cyrillic], whole=whole)
+    for run in _HANGUL_LETTERS.findall(text):
+        yield from _of_syllables(run.replace(" ", ""), whole=whole)
+    readable = _tables().hanja
+    for run in _HAN_LETTERS.findall(text):
+        for part in "".join(character if character in readable else " " for character in run).split():
+            yield from _of_syllables("".join(readable[character] for character in part), whole=whole)
+    runs = [_katakana(run.removesuffix(_HONORIFIC)) for run in _KANA_LETTERS.findall(text)]
+    yield from _of_words([(_spell_kana(run),) for run in runs], whole=whole)
+    for run in runs:
+        yield from ((_spell_kana(run[:n]), _spell_kana(run[n:])) for n in (1, 2, 3) if len(run) > n)
+
+
+def _of_words(words: list[tuple[str, ...]], *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Two or three words with the surname first or last; each word in its ways to be spelled."""
+    for count in (2, 3):
+        for start in range(len(words) - count + 1):
+            if whole and count < len(words):
+                continue
+            part = words[start : start + count]
+            for spelled in product(*part):
+                yield spelled[0], "".join(spelled[1:])
+                yield spelled[-1], "".join(spelled[:-1])
+
+
+def _of_syllables(run: str, *, whole: bool) -> Iterator[tuple[str, str]]:
+    """One syllable and one or two more, from anywhere in a run."""
+    for start in range(1 if whole else len(run) - 1):
+        for end in (len(run),) if whole else (start + 2, start + 3):
+            if start + 1 < end <= min(len(run), start + 4):
+                yield _spell_hangul(_AS_SURNAME.get(run[start], run[start])), _spell_hangul(run[start + 1 : end])
+
+
+@lru_cache(maxsize=4096)
+def _glued(word: str) -> tuple[tuple[str, str], ...]:
+    """The ways to read one word as a surname and a given name, either first: KimHyonU."""
+    surnames = _tables().latin
+    first = ((word[:n], word[n:]) for n in range(1, 6) if word[:n] in surnames)
+    last = ((word[-n:], word[:-n]) for n in range(1, 6) if word[-n:] in surnames)
+    return tuple((_fold(surname), _fold(given)) for surname, given in (*first, *last) if len(given) > 2)
+
+
+def _spell_latin(word: str) -> tuple[str, ...]:
+    return (_fold(word.removesuffix("'s")),)
+
+
+@lru_cache(maxsize=4096)
+def _spell_cyrillic(word: str) -> tuple[str, ...]:
+    letters = _tables().cyrillic
+    forms = dict.fromkeys((word, _ENDING.sub("", word)))
+    spelled = ("".join(letters[c] for c in form) for one in forms for form in (one, one.translate(_READ_FOR_ALL)))
+    return tuple(dict.fromkeys(_fold(re.sub("([gdb])h", r"\1", one)) for one in spelled))
+
+
+def _katakana(text: str) -> str:
+    """Hiragana as katakana, which Unicode has in the same order."""
+    return "".join(chr(ord(c) + 0x60) if "\u3041" <= c <= "\u3096" else c for c in text)
+
+
+@lru_cache(maxsize=8192)
+def _meeting(surname: str, given: str) -> str:
+    """What two spellings of a name have in common once it is forgotten where a syllable ends: Han-gil and Hangil."""
+    return _join(_plain(surname), _plain(given))
+
+
+def _plain(skeleton: str) -> str:
+    skeleton = re.sub("(?<=[^aeio])h", "", skeleton.replace("ng", "n"))
+    return re.sub(r"(.)\1+", r"\1", skeleton)

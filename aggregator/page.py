@@ -125,20 +125,21 @@ def moved_html(edition: Edition, into: str) -> bytes:
 
 def because(evidence: Evidence) -> str:
     """Why a telling stands in its story, as a sentence."""
-    sentence = _BECAUSE.get(evidence.kind, "Told as the same story as “{}”").format(evidence.other)
+    other = f"“{evidence.other}”" if evidence.other else "another telling"
+    sentence = _BECAUSE.get(evidence.kind, "Told as the same story as {}").format(other)
     shared = f" ({', '.join(evidence.details)})" if evidence.details else ""
     return f"{sentence}{shared}."
 
 
 _BECAUSE = {
     "founds": "It began the story",
-    "same entry": "The same entry as “{}”",
-    "same link": "The same article as “{}”",
-    "same text": "The same text as “{}”",
-    "same title": "The same title as “{}”",
-    "same events": "The same events as in “{}”",
-    "seed": "A repeat of “{}”, told before",
-    "curator": "Put beside “{}” by hand",
+    "same entry": "The same entry as {}",
+    "same link": "The same article as {}",
+    "same text": "The same text as {}",
+    "same title": "The same title as {}",
+    "same events": "The same events as in {}",
+    "seed": "A repeat of {}, told before",
+    "curator": "Put beside {} by hand",
 }
 
 

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from aggregator.model import Decision, Judged, Seed, Verdict
 from aggregator.stories import seed_item
 
+PLANTED = "planted"  # setting that says for which seed set it was done; "": to be done again
+
 
 def seed_judged(seed: Seed) -> Judged:
     """A seed's own text as an item that belongs to the subject by the operator's word."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from aggregator.model import (
     Answer,
     Decision,
+    Deed,
     Evidence,
     Gone,
     Judged,
@@ -23,6 +24,7 @@ from aggregator.model import (
     StoredStory,
     Task,
     Visit,
+    Withholding,
 )
 from aggregator.search import Query
 
@@ -69,6 +71,10 @@ class Isolate(Protocol):
 
 
 class Publisher(Protocol):
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else publishes meanwhile, in this process or another: who comes later waits. Raises PublishError."""
+        ...
+
     def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Put files (path below the folder → content) where readers find them, each whole; the names that changed.
 
@@ -133,8 +139,24 @@ class Work(Protocol):
         ...
 
     def merge(self, story: str, into: str, now: datetime) -> None:
-        """Move all members; the old id stays valid as a name of the other story, and is gone as one of its own."""
+        """Move all members; the old id stays valid as a name of the other story, and is gone as one of its own.
+
+        What kept either of them from being published keeps the one (holding.joined).
+        """
         ...
+
+    def withhold(self, story: str, withholding: Withholding, deed: str, now: datetime) -> None:
+        """Set what keeps a story from being published, and note the deed ("": nothing worth noting).
+
+        Telling or not is another matter (`tell`). A withdrawn story's members are candidates at any age, as a seed's.
+        """
+        ...
+
+    def get(self, name: str) -> str | None:
+        """As Store.get, within the transaction."""
+        ...
+
+    def put(self, name: str, value: str) -> None: ...
 
     def rule(self, key: int, ruling: str | None) -> None:
         """Keep the curator's word on an item: "keep", "drop", or None to take it back."""
@@ -176,7 +198,10 @@ class Store(Protocol):
         ...
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
-        """Make the seed stories match (story id, seed, keys); publish: they are told, before all others."""
+        """Make the seed stories match (story id, seed, keys); publish: they are told, before all others.
+
+        One that is withheld is not told; one that is withdrawn stays as it is, whatever becomes of its seed.
+        """
         ...
 
     def claim(
@@ -200,6 +225,14 @@ class Store(Protocol):
 
         `alone`: nobody else writes meanwhile, which all but `record_quiet` and `log` need.
         """
+        ...
+
+    def withheld(self) -> tuple[StoredStory, ...]:
+        """Stories that are kept from being published (Withholding.in_force), in the order in which they began."""
+        ...
+
+    def deeds(self, limit: int | None = None) -> tuple[Deed, ...]:
+        """What was done for people's safety, the latest first."""
         ...
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
@@ -239,6 +272,10 @@ class Store(Protocol):
 
         A story is looked in as one text: titles and summaries of all its members, and the names of who told them.
         """
+        ...
+
+    def is_gone(self, id: str) -> bool:
+        """Whether a story of this id was told once and is told no more, on its own or as part of another."""
         ...
 
     def unpublished(self) -> Mapping[str, int]:

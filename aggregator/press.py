@@ -37,6 +37,11 @@ def publish(
     `max_entries`: stories in the subscription documents, the newest told; 0: all. `everything`: also what was
     published before and should still stand as it was.
     """
+    with publisher.alone():  # or another process could put back what this one takes out
+        return _publish(store, publisher, frame, max_entries, everything=everything)
+
+
+def _publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool) -> Published:
     changes = store.unpublished()
     pages = store.turn(max(1, min(PAGE, max_entries // 2)), max_entries or None)
     gone = store.gone(max(TOMBSTONES, len(changes)))
@@ -77,10 +82,10 @@ class _Press:
         while part := waiting[:AT_ONCE]:
             del waiting[:AT_ONCE]
             told = {id: story for id, story in self.store.named(part).items() if story.told and story.members}
+            self.changed.extend(self.publisher.remove(story_path(id) for id in part if id not in told))
             self.months.update(f"{story.told:%Y-%m}" for story in told.values())
             self.put(self._stories(story for id, story in told.items() if story.id == id))
             self.put(self._moved({id: story.id for id, story in told.items() if story.id != id}))
-            self.changed.extend(self.publisher.remove(story_path(id) for id in part if id not in told))
 
     def print_pages(self, reopened: Collection[int | None]) -> None:
         """Write the closed pages of the archive that are missing or that lost a story."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 from aggregator.errors import PublishError
 
@@ -28,6 +31,20 @@ class FolderPublisher:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """As the port says; the lock lies on the folder itself (flock(2)) and goes with the process that holds it."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._folder, os.O_RDONLY)
+        except OSError as error:
+            raise PublishError(_in_words(self._folder, error)) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """The names of the files that changed; PublishError if the folder cannot be written."""
@@ -97,6 +114,12 @@ class MemoryPublisher:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self._turn = Lock()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._turn:
+            yield
 
     def publish(self, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """The names of the files that changed; PublishError for a name outside the folder."""

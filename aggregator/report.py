@@ -17,6 +17,7 @@ from aggregator.evaluate import Evaluation, Labelled, Score, Turned
 from aggregator.health import Overview, state
 from aggregator.model import (
     Changed,
+    Deed,
     Failed,
     Founds,
     Joins,
@@ -52,6 +53,8 @@ def said(settled: Settled) -> str:
                 words += f", {settled.kept} kept"
             if settled.told:
                 words += f", {_count(settled.told, 'new story', 'new stories')}"
+            if settled.held:
+                words += f", held for you: {', '.join(settled.held)}"
             return words + (f" ({'; '.join(problems[:2])})" if problems else "")
 
 
@@ -136,9 +139,7 @@ def standing(stored: StoredItem, story: StoredStory | None) -> str:
     if story is None or stored.evidence is None:
         return "in no story"
     evidence = stored.evidence
-    lines = [
-        f"story {story.id}" + (" (a seed)" if story.seed else "") + ("" if story.told else ", not published: too old")
-    ]
+    lines = [f"story {story.id}" + (" (a seed)" if story.seed else "") + _unpublished(story)]
     if evidence.kind == "founds":
         lines.append("  it was the first to tell it")
     else:
@@ -147,6 +148,27 @@ def standing(stored: StoredItem, story: StoredStory | None) -> str:
     others = [member for member in story.members if member.key != stored.key]
     lines += [f"  also in it: {member.item.title} ({member.item.link or 'no link'})" for member in others]
     return "\n".join(lines)
+
+
+def _unpublished(story: StoredStory) -> str:
+    if story.told:
+        return ""
+    if story.withholding.withdrawn:
+        return ", not published: withdrawn"
+    return ", not published: held" if story.withholding.in_force else ", not published: too old"
+
+
+def withheld(stories: Iterable[StoredStory], deeds: Iterable[Deed]) -> list[Part]:
+    """The stories that wait or were withdrawn, for the operator alone; and what was done, without a word of theirs."""
+    kept_back = _table("story", "state", "items", "title")
+    for story in stories:
+        state = "withdrawn" if story.withholding.withdrawn else "held"
+        title = next((member.item.title for member in story.members), "")
+        kept_back.add_row(story.id, state, str(len(story.members)), Text(title))
+    done = _table("when", "what", "story")
+    for deed in deeds:
+        done.add_row(f"{deed.at:%Y-%m-%d %H:%M}", deed.what, deed.story)
+    return [kept_back, "", done]
 
 
 def placement(placed: Placement) -> str:

@@ -30,6 +30,7 @@ from aggregator.model import (
     Validators,
     Verdict,
     Visit,
+    Withholding,
 )
 from aggregator.pace import adopted
 from aggregator.schema import item, memory, rhythm, story
@@ -285,6 +286,18 @@ def item_row(judged: Judged, keys: Iterable[str]) -> dict[str, Any]:
         "summary": entry.summary,
         "body": entry.body,
     }
+
+
+def withholding_row(withholding: Withholding) -> dict[str, Any]:
+    return {
+        "withdrawn": withholding.withdrawn,
+        "held": _json(sorted(withholding.held)),
+        "released": _json(sorted(withholding.released)),
+    }
+
+
+def withholding_of(row: Any) -> Withholding:
+    return Withholding(row.withdrawn, frozenset(_tuple(row.held)), frozenset(_tuple(row.released)))
 
 
 def evidence_json(evidence: Evidence | None) -> str | None:

@@ -112,6 +112,9 @@ story = Table(
     Column("updated", Number),
     Column("lead", Number),
     Column("page", Number),  # of the archive, once closed; None: in none yet
+    Column("withdrawn", Boolean),
+    Column("held", Text),
+    Column("released", Text),
 )
 # Every id a story goes by: its own, and those of the stories merged into it.
 story_name = Table("story_name", TABLES, Column("name", Text, primary_key=True), Column("story", Number))
@@ -165,6 +168,15 @@ gone = Table(
 )
 # Ids of stories that have changed since they were last published; `mark` grows with each further change.
 unpublished = Table("unpublished", TABLES, Column("id", Text, primary_key=True), Column("mark", Number))
+# What was done for people's safety: which story, never its text.
+deed = Table(
+    "deed",
+    TABLES,
+    Column("number", Number, primary_key=True),
+    Column("at", Number),
+    Column("story", Text),
+    Column("what", Text),
+)
 parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
 setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 
@@ -242,6 +254,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " due {number} NOT NULL, why TEXT NOT NULL)",
     ),
     ("{search}",),
+    (
+        "ALTER TABLE story ADD COLUMN withdrawn BOOLEAN NOT NULL DEFAULT FALSE",
+        "ALTER TABLE story ADD COLUMN held TEXT",
+        "ALTER TABLE story ADD COLUMN released TEXT",
+        "CREATE INDEX story_withheld ON story (number) WHERE withdrawn OR held IS NOT NULL",
+        "CREATE TABLE deed (number {serial}, at {number} NOT NULL, story TEXT NOT NULL, what TEXT NOT NULL)",
+    ),
 )
 
 

@@ -56,6 +56,7 @@ _ON_EVERY_ANSWER = {
         "form-action 'self'; frame-ancestors 'none'"
     ),
 }
+_STORY = re.compile(r"story/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.html")
 _FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
@@ -88,11 +89,13 @@ def build_app(
     health: Callable[[], tuple[bool, dict[str, Any]]],
     metrics: Callable[[], str],
     status: Callable[[], str],
+    gone: Callable[[str], bool] = lambda _: False,
 ) -> Starlette:
     """The published folder at /, and /health, /metrics and /status beside it.
 
     `health`: is all well, and the facts; `metrics`: Prometheus text; `status`: the operator's page, HTML or plain
-    text. Each is called in a worker thread, once for each request.
+    text; `gone`: was a story of this id told once, and is no more. Each is called in a worker thread, once for each
+    request.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -117,7 +120,7 @@ def build_app(
         Route("/health", show_health),
         Route("/metrics", show_metrics),
         Route("/status", show_status),
-        Route("/{path:path}", lambda request: _answer(folder, request), methods=["GET", "HEAD", "OPTIONS"]),
+        Route("/{path:path}", lambda request: _answer(folder, request, gone), methods=["GET", "HEAD", "OPTIONS"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders)])
 
@@ -141,13 +144,16 @@ class _WithHeaders:
         await self._app(scope, receive, send_guarded)
 
 
-def _answer(folder: Path, request: Request) -> Response:
+def _answer(folder: Path, request: Request, gone: Callable[[str], bool]) -> Response:
     from starlette.responses import PlainTextResponse, Response
 
+    path = request.path_params["path"]
     try:
-        version = _version(_located(folder, request.path_params["path"]))
+        version = _version(_located(folder, path))
         chosen = _represent(version, _coding(request.headers.get("accept-encoding", "")))
     except FileNotFoundError:
+        if (told := _STORY.fullmatch(path)) and gone(f"urn:uuid:{told[1]}"):
+            return PlainTextResponse("This story is told here no more.\n", 410)
         return PlainTextResponse("Nothing is published here.\n", 404)
     except OSError:
         return PlainTextResponse("The file cannot be read at the moment.\n", 503, {"retry-after": "60"})

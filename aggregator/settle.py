@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from aggregator import pace
+from aggregator.holding import Watch, watch
 from aggregator.model import (
     Changed,
     Decision,
@@ -26,6 +28,7 @@ from aggregator.model import (
     StoredStory,
     Unchanged,
     Visit,
+    Withholding,
 )
 from aggregator.normalise import canonical_link
 from aggregator.ports import Store, Work
@@ -38,6 +41,7 @@ LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # its rarer ones, too. Of 901 labelled items, moved into one month, 60 stories placed three otherwise than all stories
 # did, 40 six, 20 twenty-two; twelve members placed none otherwise.
 STORIES, MEMBERS = 60, 12
+_HOLD_LIST = "hold"  # kept in the store, where every process that settles reads it in the same transaction
 _NEVER = datetime.max.replace(tzinfo=UTC)  # sorts behind every time of telling
 
 
@@ -65,6 +69,7 @@ class Settled:
     new: int = 0  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
     told: int = 0  # stories published for the first time
+    held: tuple[str, ...] = ()  # ids of stories that wait for the operator from now on
     changed: bool = False  # something that is published may look different now
 
 
@@ -80,6 +85,11 @@ class Settling:
     edited: set[int] = field(default_factory=set)  # keys of known items whose text changed
     touched: set[str] = field(default_factory=set)  # stories that gained, lost or edited a member
     seen: set[int] = field(default_factory=set)  # keys of the items that this visit brought
+    held: list[str] = field(default_factory=list)  # ids of stories that wait for the operator from now on
+
+    def watch(self) -> Watch:
+        """The hold list as it is in this very transaction, whoever wrote it."""
+        return watch(hold_list(self.work))
 
 
 def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: datetime) -> Settled:
@@ -97,7 +107,7 @@ def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: dateti
         plan = _plan(rules, visit, rhythm)
         work.record(visit, plan, _sentence_counts(settling.fresh))
         work.log([_past(visit, plan, len(settling.fresh), settling.kept)])
-    return Settled(visit, len(settling.fresh), settling.kept, told, bool(settling.touched))
+    return Settled(visit, len(settling.fresh), settling.kept, told, tuple(settling.held), bool(settling.touched))
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
@@ -146,8 +156,8 @@ def _take(settling: Settling, judged: Judged) -> None:
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:
     """Give a known item a new text or verdict: its story follows, unless the curator has spoken."""
-    if stored.seed:
-        return
+    if stored.seed or _is_withdrawn(settling, stored):
+        return  # what was withdrawn stays as it was, so that its repeats are known for what they are
     judged = replace(judged, item=_first_dated(stored, judged.item))
     kept = stored.ruling == "keep" or (stored.ruling is None and _is_kept(judged))
     keys = (keys or settling.rules.keys(judged.item)) if kept else frozenset()
@@ -204,19 +214,45 @@ def tell(settling: Settling) -> int:
 
 def _tell(settling: Settling, story: StoredStory) -> bool:
     rules, now = settling.rules, settling.now
+    withholding = _look_through(settling, story)
     repeats = [member for member in story.members if not member.seed]
     if story.seed:
+        if withholding.in_force and story.told is not None:
+            settling.work.tell(story.id, None, story.lead, now)
         return False
     if not repeats:
         settling.work.tell(story.id, None, None, now)
         return False
     leader = lead(repeats, rules.priority, rules.language)
     new_text = leader.key != story.lead or leader.key in settling.edited
-    told = story.told
-    if told is None and any(_is_news(member, rules.max_age, now) for member in repeats):
+    told = None if withholding.in_force else story.told
+    news = withholding.released or any(_is_news(member, rules.max_age, now) for member in repeats)
+    if told is None and news and not withholding.in_force:
         told = now
-    settling.work.tell(story.id, told, leader.key, _updated(story, leader, now) if new_text else story.updated)
+    updated = _updated(story, leader, now) if new_text else story.updated
+    settling.work.tell(story.id, told, leader.key, now if story.told and not told else updated)
     return told is not None and story.told is None
+
+
+def _look_through(settling: Settling, story: StoredStory) -> Withholding:
+    """What keeps the story from being published, now that its members may be others.
+
+    What held it once goes on to, though its text be mended: until it is released, or the entry leaves the list.
+    """
+    watching = settling.watch()
+    held = watching.matched(story) | (story.withholding.held & watching.marks)
+    found = replace(story.withholding, held=held)
+    if found != story.withholding:
+        newly = found.in_force and not story.withholding.in_force
+        settling.work.withhold(story.id, found, "held" if newly else "", settling.now)
+        if newly:
+            settling.held.append(story.id)
+    return found
+
+
+def _is_withdrawn(settling: Settling, stored: StoredItem) -> bool:
+    story = None if stored.story is None else settling.work.story(stored.story)
+    return story is not None and story.withholding.withdrawn
 
 
 def _updated(story: StoredStory, leader: StoredItem, now: datetime) -> datetime:
@@ -248,6 +284,25 @@ def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, st
             revise(settling, stored, judged, rules.keys(stored.item) if _is_kept(judged) else frozenset())
             tell(settling)
     return moved
+
+
+def hold_list(remembered: Work | Store) -> tuple[str, ...]:
+    """The names, phrases and links that the operator wants to see before they are published."""
+    return tuple(json.loads(remembered.get(_HOLD_LIST) or "[]"))
+
+
+def watch_for(store: Store, rules: Rules, entries: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """Make this the hold list; what is published and matches it is taken out. Returns the ids of stories newly held."""
+    with store.begin() as work:
+        work.put(_HOLD_LIST, json.dumps(list(entries), ensure_ascii=False))
+    looking = watch(tuple(entries))
+    told = {story.id: story for story in (*store.stories(), *store.withheld())}
+    changed = [id for id, story in told.items() if looking.matched(story) ^ story.withholding.held]
+    with store.begin() as work:
+        settling = Settling(work, rules, now)
+        settling.touched.update(changed)
+        tell(settling)
+    return tuple(settling.held)
 
 
 def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:

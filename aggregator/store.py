@@ -25,9 +25,10 @@ from sqlalchemy import (
 
 from aggregator import fulltext, rows
 from aggregator.database import Database
-from aggregator.model import Decision, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
 from aggregator.schema import (
+    deed,
     gone,
     history,
     item,
@@ -61,7 +62,7 @@ class SqlStore:
         if self.get("search") != fulltext.FORM:
             with self._database.writing() as connection:
                 fulltext.index_all(connection)
-                _put(connection, "search", fulltext.FORM)
+                SqlWork(connection).put("search", fulltext.FORM)
 
     def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
         listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
@@ -131,6 +132,17 @@ class SqlStore:
             yield work
             work.close()
 
+    def withheld(self) -> tuple[StoredStory, ...]:
+        marked = select(story.c.number).where(or_(story.c.withdrawn.is_(True), story.c.held.is_not(None)))
+        with self._database.reading() as connection:
+            found = many_stories(connection, connection.execute(marked).scalars().all())
+        return tuple(one for one in found if one.withholding.in_force)
+
+    def deeds(self, limit: int | None = None) -> tuple[Deed, ...]:
+        latest = select(deed).order_by(deed.c.number.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return tuple(Deed(rows.instant(row.at), row.story, row.what) for row in connection.execute(latest))
+
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         told = story.c.told.is_not(None) & select(item.c.key).where(item.c.story == story.c.number).exists()
         with self._database.reading() as connection:
@@ -198,6 +210,11 @@ class SqlStore:
             found = dict(zip(sorted(numbers), many_stories(connection, numbers), strict=True))
         return tuple(found[number] for number in numbers)
 
+    def is_gone(self, id: str) -> bool:
+        with self._database.reading() as connection:
+            found = connection.execute(_GONE.where(gone.c.id == id)).one_or_none()
+        return found is not None and found.into in (None, id)
+
     def unpublished(self) -> Mapping[str, int]:
         with self._database.reading() as connection:
             return {row.id: row.mark for row in connection.execute(select(unpublished))}
@@ -263,7 +280,7 @@ class SqlStore:
 
     def put(self, name: str, value: str) -> None:
         with self._database.writing() as connection:
-            _put(connection, name, value)
+            SqlWork(connection).put(name, value)
 
     def backup(self, path: str) -> None:
         self._database.backup(path)
@@ -314,7 +331,7 @@ _PAGES = select(func.max(story.c.page)).where(story.c.page.is_not(None))
 _GONE = (
     select(gone, story.c.id.label("into"))
     .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
-    .outerjoin(story, story.c.number == story_name.c.story)
+    .outerjoin(story, and_(story.c.number == story_name.c.story, story.c.told.is_not(None)))
 )
 _ACKNOWLEDGE = delete(unpublished).where(unpublished.c.id == bindparam("id_"), unpublished.c.mark == bindparam("mark_"))
 _ORDER = (
@@ -350,11 +367,6 @@ def _told(connection: Connection, newest: int | None = None) -> list[Any]:
         wanted = _ORDER if oldest is None else _ORDER.where(story.c.told >= oldest)
     found = connection.execute(wanted).all()
     return sorted(sorted(found, key=lambda row: row.id), key=lambda row: (row.told, row[3]), reverse=True)
-
-
-def _put(connection: Connection, name: str, value: str) -> None:
-    if not connection.execute(update(setting).where(setting.c.name == name).values(value=value)).rowcount:
-        connection.execute(insert(setting).values(name=name, value=value))
 
 
 def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:

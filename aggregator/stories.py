@@ -10,6 +10,7 @@ import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import combinations
@@ -313,6 +314,7 @@ def present(story: StoredStory, sources: Mapping[str, Source], language: str) ->
     shown.sort(key=lambda member: member.key != first.key)
     best = max(member.verdict.score for member in story.members)
     item = first.item
+    titles = frozenset(member.item.title for member in story.members)
     return Story(
         id=story.id,
         seed=story.seed,
@@ -325,8 +327,16 @@ def present(story: StoredStory, sources: Mapping[str, Source], language: str) ->
         updated=story.updated,
         score=best,
         reasons=tuple(map(str, first.verdict.reasons)),
-        members=tuple(_member(member, sources, lead=member.key == first.key) for member in shown),
+        members=tuple(_member(_current(member, titles), sources, lead=member.key == first.key) for member in shown),
     )
+
+
+def _current(stored: StoredItem, titles: frozenset[str]) -> StoredItem:
+    """The item without a title in its evidence that nobody has any more: it may have been changed for a reason."""
+    evidence = stored.evidence
+    if evidence is None or evidence.other in titles:
+        return stored
+    return replace(stored, evidence=replace(evidence, other=""))
 
 
 def _member(stored: StoredItem, sources: Mapping[str, Source], *, lead: bool) -> Member:

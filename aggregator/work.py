@@ -31,9 +31,23 @@ from sqlalchemy import (
 from aggregator import fulltext, rows
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
-from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit
+from aggregator.holding import joined
+from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit, Withholding
 from aggregator.planting import seed_judged, seed_told
-from aggregator.schema import gone, history, item, item_key, memory, parted, rhythm, sentence, story, story_name
+from aggregator.schema import (
+    deed,
+    gone,
+    history,
+    item,
+    item_key,
+    memory,
+    parted,
+    rhythm,
+    sentence,
+    setting,
+    story,
+    story_name,
+)
 
 # Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
 # common as a word; without a limit, one shared by 10,000 items cost 30 ms, and told nothing.
@@ -45,9 +59,10 @@ AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
 _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
 _ITEM_LINKED = _ITEM.where(item.c.link == bindparam("link_"), item.c.source == bindparam("source_"))
-_PLACE = select(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes).where(
-    item.c.key == bindparam("key_")
-)
+_PLACES = select(
+    *(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes, story.c.withdrawn)
+).outerjoin_from(item, story, item.c.story == story.c.number)
+_PLACE = _PLACES.where(item.c.key == bindparam("key_"))
 _STORY = (
     select(story).join(story_name, story_name.c.story == story.c.number).where(story_name.c.name == bindparam("id_"))
 )
@@ -96,7 +111,8 @@ _STORIES: Select[Any] = (
 
 
 def _story_of(row: Any, members: Iterable[StoredItem]) -> StoredStory:
-    return StoredStory(row.id, row.seed, rows.moment(row.told), rows.instant(row.updated), row.lead, tuple(members))
+    told, updated = rows.moment(row.told), rows.instant(row.updated)
+    return StoredStory(row.id, row.seed, told, updated, row.lead, tuple(members), rows.withholding_of(row))
 
 
 class _Place(NamedTuple):
@@ -107,13 +123,14 @@ class _Place(NamedTuple):
     first_seen: int
     published: int | None
     hashes: bytes
+    withdrawn: bool | None = False  # its story is; None: it stands in none
 
     def entries(self) -> frozenset[tuple[int, int]]:
-        """Pairs of a key's hash and how long the item is looked at under it; a seed has no age."""
+        """Pairs of a key's hash and how long the item is looked at under it; a seed, or one withdrawn, has no age."""
         if self.story is None:
             return frozenset()
         dated = self.first_seen if self.published is None else self.published
-        at = rows.BEYOND_TIME if self.seed else max(self.first_seen, dated)
+        at = rows.BEYOND_TIME if self.seed or self.withdrawn else max(self.first_seen, dated)
         return frozenset((one, at) for one in rows.unpack_keys(self.hashes))
 
 
@@ -209,10 +226,11 @@ class SqlWork:
         self._index(key, before, before._replace(published=values["published"], hashes=values["hashes"]))
 
     def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
-        before, number = self._place(key), None if story is None else self._number(story)
+        before, row = self._place(key), None if story is None else self._story_row(story)
+        number = None if row is None else row.number
         self._touch(before.story, number)
         self._connection.execute(_CHANGE, {"key_": key, "story": number, "evidence": rows.evidence_json(evidence)})
-        self._index(key, before, before._replace(story=number))
+        self._index(key, before, before._replace(story=number, withdrawn=None if row is None else row.withdrawn))
 
     def found(self, story: str, now: datetime) -> None:
         self._found(story, None, now, seed=False)
@@ -245,6 +263,33 @@ class SqlWork:
         ):
             self._connection.execute(statement)
         self._delete_story(old.number)
+        self._withhold(stays, joined(rows.withholding_of(old), rows.withholding_of(stays)))
+
+    def withhold(self, story: str, withholding: Withholding, done: str, now: datetime) -> None:
+        row = self._story_row(story)
+        self._withhold(row, withholding)
+        if done:
+            self._connection.execute(insert(deed).values(at=rows.micros(now), story=row.id, what=done))
+
+    def _withhold(self, row: Any, withholding: Withholding) -> None:
+        if withholding == rows.withholding_of(row) == Withholding():
+            return
+        self._set(row.number, **rows.withholding_row(withholding))
+        if not (withholding.withdrawn or row.withdrawn):
+            return
+        places = self._connection.execute(_PLACES.add_columns(item.c.key).where(item.c.story == row.number)).all()
+        for *values, key in places:  # after a merge, some may be found by their dates and some at any age
+            place = _Place(*values)
+            for before in (False, True):
+                self._index(key, place._replace(withdrawn=before), place._replace(story=None))
+            self._index(key, place._replace(story=None), place._replace(withdrawn=withholding.withdrawn))
+
+    def get(self, name: str) -> str | None:
+        return self._connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar()
+
+    def put(self, name: str, value: str) -> None:
+        self._connection.execute(delete(setting).where(setting.c.name == name))
+        self._connection.execute(insert(setting).values(name=name, value=value))
 
     def rule(self, key: int, ruling: str | None) -> None:
         if not self._connection.execute(_CHANGE, {"key_": key, "ruling": ruling}).rowcount:
@@ -307,9 +352,10 @@ class SqlWork:
                 row = self._tend(planted[seed.id], seed, keys, now)
             else:
                 row = self._sow(name, seed, keys, told, now)
-            if row.told is None or not publish:  # what was told stays told at its time
-                self._note_telling(row, told if publish else None, now)
-                self._set(row.number, told=rows.micros(told if publish else None))
+            shown = publish and not rows.withholding_of(row).in_force
+            if row.told is None or not shown:  # what was told stays told at its time
+                self._note_telling(row, told if shown else None, now)
+                self._set(row.number, told=rows.micros(told if shown else None))
 
     def _sow(self, name: str, seed: Seed, keys: Iterable[str], told: datetime, now: datetime) -> Any:
         key = self._add(seed_judged(seed), keys, now, seed=True)
@@ -324,6 +370,8 @@ class SqlWork:
     def _tend(self, key: int, seed: Seed, keys: Sequence[str], now: datetime) -> Any:
         """Bring a seed's text up to date; its story counts as updated if the text stands for it."""
         before = one_item(self._connection, item.c.key == key)
+        if self._place(key).withdrawn:
+            return self._story_row(before.story if before and before.story else "")
         self.edit(key, seed_judged(seed), keys)
         after = one_item(self._connection, item.c.key == key)
         row = self._story_row(after.story if after and after.story else "")
@@ -334,6 +382,8 @@ class SqlWork:
     def _uproot(self, key: int, now: datetime) -> None:
         """Take a seed's own text out; its story goes on where it has other members, else it goes too."""
         place = self._place(key)
+        if place.withdrawn:
+            return
         number = place.story or 0
         self._index(key, place, place._replace(story=None))
         self._connection.execute(delete(parted).where(parted.c.item == key))
@@ -379,9 +429,6 @@ class SqlWork:
             raise _no_item(key)
         return _Place(*row)
 
-    def _number(self, name: str) -> int:
-        return int(self._story_row(name).number)
-
     def _story_row(self, name: str) -> Any:
         row = self._connection.execute(_STORY, {"id_": name}).one_or_none()
         if row is None:
@@ -396,7 +443,7 @@ class SqlWork:
         if row.told is not None and told is None:
             self._touch(row.number)
             self._connection.execute(_FORGET, {"id_": row.id})
-            if row.told < rows.micros(now):
+            if row.told < rows.micros(now) or row.page is not None:
                 self._connection.execute(insert(gone).values(id=row.id, at=rows.micros(now), page=row.page))
             self._set(row.number, page=None)  # told again, it counts as news
         elif row.told is None and told is not None:

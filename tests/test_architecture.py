@@ -53,6 +53,7 @@ ROOMS = {
     # the subject and its stories
     "counts": room("core"),
     "facts": room("core"),
+    "holding": room("core"),
     "likeness": room("core"),
     "names": room("core"),
     "pace": room("core"),
@@ -100,6 +101,7 @@ ROOMS = {
     "report": room("whole", "rich"),
     "terminal": room("whole", "rich typer"),
     "cli_curation": room("whole", "typer"),
+    "cli_safety": room("whole", "typer"),
     "cli_sources": room("whole", "typer"),
     "cli": room("whole", "rich typer"),
     "__main__": room("whole"),

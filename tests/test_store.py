@@ -26,6 +26,7 @@ from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
     Decision,
+    Deed,
     Enclosure,
     Evidence,
     Failed,
@@ -48,6 +49,7 @@ from aggregator.model import (
     Validators,
     Verdict,
     Visit,
+    Withholding,
 )
 from aggregator.pace import adopted
 from aggregator.ports import Store, Work
@@ -152,6 +154,69 @@ def story_of(store: Store, id: str) -> StoredStory:
         story = work.story(id)
     assert story is not None
     return story
+
+
+def withhold(store: Store, id: str, withholding: Withholding, deed: str = "", told: datetime | None = None) -> None:
+    with store.begin() as work:
+        work.withhold(id, withholding, deed, NOW)
+        story = work.story(id)
+        assert story is not None
+        work.tell(id, told, story.lead, NOW + HOUR)
+
+
+class TestWithholding:
+    def test_what_keeps_a_story_back_is_remembered(self, shelf: Shelf) -> None:
+        """With the deeds, the latest first, under the id that the story has."""
+        kept_back = Withholding(True, frozenset({"x", "y"}), frozenset({"x"}))
+        tell(shelf.store, "s1", (judged("1"), ["k"]))
+        tell(shelf.store, "s2", (judged("2"), ["k"]))
+        withhold(shelf.store, "s1", kept_back, "held")
+        withhold(shelf.store, "s1", kept_back, "withdrawn")
+        store = shelf.reopen()
+        assert [(one.id, one.withholding) for one in store.withheld()] == [("s1", kept_back)]
+        assert store.deeds() == (Deed(NOW, "s1", "withdrawn"), Deed(NOW, "s1", "held"))
+        assert [one.id for one in store.stories()] == ["s2"]
+        assert (store.is_gone("s1"), store.is_gone("s2"), store.is_gone("s3")) == (True, False, False)
+
+    def test_what_was_withdrawn_is_a_candidate_at_any_age(self, store: Store) -> None:
+        """With the members that it had, that it gains, and that a merge brings; restored, it ages as all do."""
+        for n in ("1", "2", "3"):
+            tell(store, f"s{n}", (judged(n), [f"k{n}"]))
+        later, all_keys = NOW + 900 * DAY, ("k1", "k2", "k3", "k4")
+        withhold(store, "s1", Withholding(True))
+        with store.begin() as work:
+            work.assign(work.add(judged("4"), ["k4"], NOW), "s1", None)
+            work.merge("s2", into="s1", now=NOW + HOUR)
+        for key in ("k1", "k2", "k4"):
+            assert candidates(store, key, since=later) == {"s1"}, key
+        with store.begin() as work:
+            work.merge("s1", into="s3", now=NOW + HOUR)
+        for key in all_keys:
+            assert candidates(store, key, since=later) == {"s3"}, key
+        withhold(store, "s3", Withholding())
+        assert candidates(store, *all_keys, since=later) == set()
+        assert candidates(store, *all_keys) == {"s3"}
+
+    def test_merged_stories_are_kept_back_by_all_that_kept_either(self, store: Store) -> None:
+        """What one was released from holds on if it held the other."""
+        for n in ("1", "2"):
+            tell(store, f"s{n}", (judged(n), ["k"]))
+        withhold(store, "s1", Withholding(False, frozenset({"x", "y"}), frozenset({"x", "y"})))
+        withhold(store, "s2", Withholding(False, frozenset({"x"})))
+        with store.begin() as work:
+            work.merge("s2", into="s1", now=NOW)
+        assert story_of(store, "s2").withholding == Withholding(False, frozenset({"x", "y"}), frozenset({"y"}))
+
+    def test_a_story_merged_into_one_kept_back_is_gone(self, store: Store) -> None:
+        """Its old page leads to none."""
+        for n in ("1", "2"):
+            tell(store, f"s{n}", (judged(n), ["k"]))
+        with store.begin() as work:
+            work.merge("s2", into="s1", now=NOW + HOUR)
+        assert [one.into for one in store.gone()] == ["s1"]
+        withhold(store, "s1", Withholding(True))
+        assert [(one.id, one.into) for one in store.gone()] == [("s1", None), ("s2", None)]
+        assert store.is_gone("s2")
 
 
 class TestSources:
