@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -79,10 +79,20 @@ class App:
     rules: Rules
     publisher: Publisher
     frame: Edition
+    holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
 
-    def refresh(self, *, everything: bool = False) -> Generator[Settled, None, None]:
+    def refresh(self, *, limit: int | None = None, everything: bool = False) -> Generator[Settled, None, None]:
         """Visit what is due; see pipeline.refresh."""
-        return pipeline.refresh(self.collector, self.engine, self.store, self.rules, lane=_lane, everything=everything)
+        return pipeline.refresh(
+            self.collector,
+            self.engine,
+            self.store,
+            self.rules,
+            lane=_lane,
+            holds=self.holds,
+            limit=limit,
+            everything=everything,
+        )
 
     def publish(self, *, everything: bool = False) -> Published:
         """Write the published files; see press.publish."""

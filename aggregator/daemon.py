@@ -23,6 +23,7 @@ from aggregator.settle import Settled
 log = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
+AT_ONCE = 100  # sources visited in one round: after an outage, or when all are new, they do not start in one second
 PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is published this often
 AGAIN = timedelta(minutes=1)  # after publishing failed, perhaps for want of space
 
@@ -91,7 +92,7 @@ class Rounds:
     def go(self) -> None:
         """Visit what is due and publish what it brought, now and then on the way, too."""
         outcomes: list[Settled] = []
-        for settled in self._app.refresh():
+        for settled in self._app.refresh(limit=AT_ONCE):
             log.info("%s", report.line(settled))
             outcomes.append(settled)
             self._unpublished = self._unpublished or settled.changed

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from aggregator.model import SourceHealth
+from aggregator.model import Changed, Decision, Failed, SourceHealth, Unchanged, Visit
 from aggregator.normalise import without_password
+from aggregator.pace import PAUSED
 
 QUIET_AFTER = timedelta(days=14)  # a source that brought nothing new for so long deserves a look
 FAILURES = 3  # in a row; one or two are weather
@@ -21,9 +22,36 @@ class State(StrEnum):
     HEALTHY = "ok"
     NEW = "not visited yet"
     EMPTY = "empty"  # answers, and has never had an entry
+    PAUSED = "paused"  # gone, and looked at once a month
     QUIET = "quiet"
     FAILING = "failing"
     DISABLED = "disabled"
+
+
+def came(visit: Visit) -> str:
+    """What came of a visit that went well, in words; "" for one that failed, whose message says it."""
+    match visit.outcome:
+        case Failed():
+            return ""
+        case Unchanged(by=by):
+            return f"unchanged ({by})"
+        case Changed(judged=judged, entries=entries):
+            kept = sum(one.verdict.decision is Decision.KEPT for one in judged)
+            said = f"{len(judged)} new or edited of {len(entries)} entries, {kept} kept" if entries else "no entries"
+            return f"from its hub: {said}" if visit.pushed else said
+
+
+def trouble(one: SourceHealth) -> str:
+    """What is wrong with a source, and what may help."""
+    if one.found:
+        return f"{one.problem}; its site names another feed: aggregator sources add {one.found}"
+    return one.problem
+
+
+def remark(one: SourceHealth) -> str:
+    """What there is to know of a source beside figures: what is wrong, where it went, why it is next due when it is."""
+    moved = f"redirects for good to {without_password(one.moved_to)}" if one.moved_to else ""
+    return "; ".join(said for said in (trouble(one), moved, one.why) if said)
 
 
 def state(one: SourceHealth, now: datetime) -> State:
@@ -31,7 +59,7 @@ def state(one: SourceHealth, now: datetime) -> State:
     if not one.enabled:
         return State.DISABLED
     if one.failures:
-        return State.FAILING
+        return State.PAUSED if one.why.startswith(PAUSED) else State.FAILING
     if one.last_visit is None:
         return State.NEW
     if not one.seen:
@@ -64,8 +92,11 @@ class Overview:
         said = ["no source could be read for long: is this machine online?"] if self.silent else []
         for one in self.sources:
             match state(one, self.now):
-                case State.FAILING if one.failures >= FAILURES:
-                    said.append(f"{one.source.name} failed {one.failures} times in a row: {one.problem}")
+                case State.FAILING if one.failures >= FAILURES or one.found:
+                    times = "once" if one.failures == 1 else f"{one.failures} times in a row"
+                    said.append(f"{one.source.name} failed {times}: {trouble(one)}")
+                case State.PAUSED:
+                    said.append(f"{one.source.name} is {one.why}: {trouble(one)}")
                 case State.EMPTY:
                     said.append(
                         f"{one.source.name} answers, but its feed has never had an entry: is the address right?"
@@ -92,6 +123,8 @@ class Overview:
                     "items": one.seen,
                     "kept": one.kept,
                     "moved_to": one.moved_to,
+                    "came": one.came,
+                    "found": one.found,
                 }
                 for one in self.sources
             ],

@@ -15,6 +15,7 @@ from threading import Lock
 
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
+from aggregator.health import came
 from aggregator.holding import joined
 from aggregator.model import (
     Answer,
@@ -90,6 +91,7 @@ class _Sourced:
     known: Known = field(default_factory=Known)
     rhythm: Rhythm = field(default_factory=Rhythm)
     why: str = "new"
+    came: str = ""  # what came of the last visit, in words
     leased_until: datetime | None = None
     held_until: datetime | None = None
     failure: str = ""
@@ -257,6 +259,7 @@ class MemoryWork:
             _after(before, visit),
             due=plan.due,
             why=plan.why,
+            came=came(visit),
             rhythm=plan.rhythm,
             leased_until=None,
             held_until=None if retry_after is None else visit.finished + retry_after,
@@ -435,6 +438,13 @@ class MemoryStore:
         with self._writing() as state:
             for task in tasks:
                 state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=None)
+
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
+        with self._writing() as state:
+            for task, until in tasks:
+                one = state.sources[task.source.url]
+                later = replace(one, due=until, held_until=until, why=why) if one.due < until else one
+                state.sources[task.source.url] = replace(later, leased_until=None)
 
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""
@@ -630,4 +640,6 @@ def _health(one: _Sourced, items: Iterable[StoredItem]) -> SourceHealth:
         seen=len(own),
         kept=sum(stored.story is not None for stored in own),
         moved_to=one.rhythm.moved_to,
+        came=one.came,
+        found=one.rhythm.found or None,
     )

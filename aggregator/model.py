@@ -65,6 +65,9 @@ class Rhythm:
     ttl: timedelta | None = None  # what the document last read asks for (FeedHead): a 304 does not repeat it
     skip_hours: frozenset[int] = frozenset()  # 0..23, UTC
     skip_days: frozenset[int] = frozenset()  # 0 Monday .. 6 Sunday, UTC
+    last_kept: datetime | None = None  # when it last brought an entry of the subject; counts from the first visit
+    by_push: bool = False  # the last that it brought came from its hub, not by asking
+    found: str | None = None  # feed that its site names since its own vanished; "": looked for in vain; None: not yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,8 @@ class Visit:
     freshness: Freshness = Freshness()
     moved_to: str | None = None  # where permanent redirects (301, 308) led, if they did
     received: int = 0  # bytes over the wire
+    pushed: bool = False  # the document was delivered by the source's hub
+    found: str | None = None  # see Rhythm; None: not looked for at this visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,7 +467,9 @@ class SourceHealth:
     site: str | None = None
     seen: int = 0  # items
     kept: int = 0
-    moved_to: str | None = None
+    moved_to: str | None = None  # where its address redirects for good, adopted or not yet
+    came: str = ""  # what came of the last visit, in words; a failure's are in `problem`
+    found: str | None = None  # feed that its site names since its own vanished
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ _JITTER = 0.1  # of the wait, upwards only: sources that started together drift 
 _LONGEST_JITTER = _HOUR
 _QUIET_SHARE = 10  # RFC 9111, 4.2.2: a tenth of the time since the last change is a fair guess at freshness
 _ROLLING = 3  # a third of a document being new means that entries may have passed through it unseen
+_LONGEST_UNWANTED = 3 * _HOUR  # for a source that brings much and nothing of the subject: a first report is worth it
 
 _NO_ANSWER_CAP = timedelta(hours=4)  # a machine that was offline for days is back in business the same day
 _HARD_START = timedelta(hours=6)
@@ -26,10 +27,14 @@ _DEAD_WAIT = timedelta(days=7)
 _PAUSE = timedelta(days=30)
 _GONE_AFTER = _DAY  # 410 again after a day was meant; some sites send it by mistake during a release
 
+_TURNED_AWAY = frozenset({403, 429, 503})  # what throttling hosts answer; their max-age is a wish to be left alone
+
 _MOVED_POLLS = 3
 _MOVED_DAYS = timedelta(days=3)  # readers wait for 7 days (lion-reader) or 10 answers (NewsBlur), or not at all
 
 _STALE_AFTER = timedelta(days=7)
+
+PAUSED = "paused: "  # how the words of a plan begin that pauses a source
 
 CLOCK_ERROR = _DAY  # a visit further in the future shows that the clock was wrong; a smaller error mends itself in time
 
@@ -47,8 +52,8 @@ def plan(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source, draw: flo
 
     Waits count from the end of the visit. What decides, strongest first: the server's Retry-After; after a failure,
     a back-off by its kind; the operator's `interval`; what the server or the feed asks for (Cache-Control, Expires,
-    ttl, sy:, skipHours, skipDays), up to a week even beyond `bounds`; else how often something new comes, within
-    `bounds` and never under an hour.
+    ttl, sy:) within `bounds`; else how often something new comes and is kept, within `bounds` and never under an hour.
+    A wait that ends in hours or days in which the feed wants to be left alone (skipHours, skipDays) is longer by those.
     """
     match visit.outcome:
         case Failed() as failed:
@@ -75,10 +80,21 @@ def adopted(rhythm: Rhythm) -> str | None:
     return rhythm.moved_to if rhythm.moved_count >= _MOVED_POLLS else None
 
 
+def held_host(visit: Visit) -> datetime | None:
+    """Until when nothing else is asked of the host that turned this visit away and said for how long; None: go on.
+
+    Throttling counts requests by who asks, not by what for: the other sources of that host would be refused as well.
+    """
+    failed, pause = visit.outcome, visit.freshness.retry_after
+    if not (isinstance(failed, Failed) and failed.status in _TURNED_AWAY and pause):
+        return None
+    return visit.finished + min(pause, _LONGEST_HOLD)
+
+
 def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple[timedelta, str, Rhythm]:
     """After a visit that went well: the wait, why, and what to remember."""
     after = _suspicion(_hints(_moved(rhythm, visit, source), visit), visit)
-    brought = isinstance(visit.outcome, Changed) and bool(visit.outcome.judged)
+    brought, kept = _brought(visit)
     after = replace(
         after,
         interval=_interval(rhythm, visit, bounds),
@@ -88,35 +104,67 @@ def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple
         last_visit=visit.finished,
         last_success=visit.finished,
         last_new=visit.finished if brought else rhythm.last_new,
+        last_kept=visit.finished if kept or rhythm.last_kept is None else rhythm.last_kept,
+        by_push=visit.pushed or (rhythm.by_push and not brought),
+        found=None,
     )
     if source.interval is not None:
         return source.interval, f"every {_words(source.interval)}, as configured", after
     return *_usual(after, visit, bounds), after
 
 
+def _brought(visit: Visit) -> tuple[int, int]:
+    """How many new or edited entries came, and how many of them belong to the subject."""
+    judged = visit.outcome.judged if isinstance(visit.outcome, Changed) else ()
+    return len(judged), sum(one.verdict.decision is Decision.KEPT for one in judged)
+
+
 def _usual(after: Rhythm, visit: Visit, bounds: Bounds) -> tuple[timedelta, str]:
     """The longest of what the server, the feed and experience suggest."""
     experience = after.interval or FLOOR
-    quiet = visit.finished - after.last_new if after.last_new else timedelta(0)
-    rate = f"nothing new for {_words(quiet)}" if quiet >= _DAY else "by how often something new comes"
-    choices = [(experience, f"{rate}: asked every {_words(experience)}")]
+    choices = [(experience, f"{_rate(after, visit)}: asked every {_words(experience)}")]
+    if after.by_push:
+        choices.append((bounds.max, f"its hub tells of news: asked every {_words(bounds.max)}, in case one was missed"))
     wishes = ((visit.freshness.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl"))
-    stated = [(min(wish, _LONGEST_HINT), who, how) for wish, who, how in wishes if wish]
-    choices += [(wish, f"asked for by {who} ({how}): {_words(wish)}") for wish, who, how in stated if wish > bounds.min]
+    stated = [(wish, who, how) for wish, who, how in wishes if wish]
+    choices += [_granted(wish, f"asked for by {who} ({how})", bounds) for wish, who, how in stated if wish > bounds.min]
     if not stated:
         choices.append((FLOOR, "at most hourly where a server states nothing shorter"))
     return max(choices, key=lambda choice: choice[0])
 
 
+def _granted(wish: timedelta, who: str, bounds: Bounds) -> tuple[timedelta, str]:
+    """What is asked for, as far as the operator's bounds allow."""
+    most = min(bounds.max, _LONGEST_HINT)
+    said = f"{who}: {_words(wish)}"
+    return (wish, said) if wish <= most else (most, f"{said}, of which {_words(most)} are granted")
+
+
+def _rate(after: Rhythm, visit: Visit) -> str:
+    """What experience says of a source."""
+    quiet, unwanted = _since(after.last_new, visit), _since(after.last_kept, visit)
+    if quiet >= _DAY:
+        return f"nothing new for {_words(quiet)}"
+    if unwanted >= _DAY:
+        return f"something new comes, but nothing kept for {_words(unwanted)}"
+    return "by how often something new comes"
+
+
+def _since(moment: datetime | None, visit: Visit) -> timedelta:
+    return visit.finished - moment if moment else timedelta(0)
+
+
 def _interval(rhythm: Rhythm, visit: Visit, bounds: Bounds) -> timedelta:
-    """Half as long after a visit that brought what is wanted, or much; longer the longer nothing comes."""
-    interval = rhythm.interval or FLOOR
-    if rhythm.interval is not None and isinstance(visit.outcome, Changed) and visit.outcome.judged:
-        wanted = any(judged.verdict.decision is Decision.KEPT for judged in visit.outcome.judged)
-        if wanted or len(visit.outcome.judged) * _ROLLING >= len(visit.outcome.entries):
+    """Half as long after a visit that brought what is wanted, or much; longer the longer nothing comes, or is kept."""
+    interval, outcome = rhythm.interval or FLOOR, visit.outcome
+    brought, kept = _brought(visit)
+    if rhythm.interval is not None and isinstance(outcome, Changed) and brought:
+        if kept or brought * _ROLLING >= len(outcome.entries):
             interval /= 2
+        else:
+            interval = max(interval, min(_since(rhythm.last_kept, visit) / _QUIET_SHARE, _LONGEST_UNWANTED))
     elif rhythm.last_new is not None:
-        interval = max(interval, (visit.finished - rhythm.last_new) / _QUIET_SHARE)
+        interval = max(interval, _since(rhythm.last_new, visit) / _QUIET_SHARE)
     return max(bounds.min, min(interval, bounds.max))
 
 
@@ -175,6 +223,8 @@ def _failed(rhythm: Rhythm, visit: Visit, failed: Failed, bounds: Bounds) -> tup
         failing_since=since,
         last_visit=visit.finished,
         status=failed.status,
+        interval=_slower(rhythm, bounds) if failed.status == 429 else rhythm.interval,
+        found=rhythm.found if visit.found is None else visit.found,
         distrust=rhythm.distrust and not answered,
         last_unconditional=visit.finished if rhythm.distrust and answered else rhythm.last_unconditional,
     )
@@ -182,14 +232,20 @@ def _failed(rhythm: Rhythm, visit: Visit, failed: Failed, bounds: Bounds) -> tup
     if adopted(rhythm) and lasting >= _MOVED_DAYS and after.failures >= _MOVED_POLLS:
         after = replace(after, moved_to=None, moved_since=None, moved_count=0)
     wait, why = _back_off(failed, after, bounds, lasting)
-    stated = min(visit.freshness.fresh_for or timedelta(0), _LONGEST_HINT)
-    if stated > wait:
-        wait, why = stated, f"asked for by the server (max-age or Expires): {_words(stated)}"
+    within = Bounds(bounds.min, _LONGEST_HINT) if failed.status in _TURNED_AWAY else bounds
+    stated = _granted(visit.freshness.fresh_for or timedelta(0), "asked for by the server (max-age or Expires)", within)
+    if stated[0] > wait:
+        wait, why = stated
     if failed.status == 410 == rhythm.status and lasting >= _GONE_AFTER:
-        wait, why = _PAUSE, f"paused: gone for good, says its server; looked at once in {_words(_PAUSE)}"
+        wait, why = _PAUSE, f"{PAUSED}gone for good, says its server; looked at once in {_words(_PAUSE)}"
     elif failed.status == 404 and lasting >= _DEAD_AFTER:
-        wait, why = _PAUSE, f"paused: not found for {_words(lasting)}; looked at once in {_words(_PAUSE)}"
+        wait, why = _PAUSE, f"{PAUSED}not found for {_words(lasting)}; looked at once in {_words(_PAUSE)}"
     return wait, why, after
+
+
+def _slower(rhythm: Rhythm, bounds: Bounds) -> timedelta | None:
+    """Who was asked too often is asked half as often from now on, until it brings something again."""
+    return None if rhythm.interval is None else min(2 * rhythm.interval, bounds.max)
 
 
 def _back_off(failed: Failed, after: Rhythm, bounds: Bounds, lasting: timedelta) -> tuple[timedelta, str]:

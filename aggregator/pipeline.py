@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from aggregator import parse
+from aggregator import pace, parse
 from aggregator.errors import AggregatorError, FeedError
 from aggregator.model import (
     Changed,
@@ -29,7 +29,9 @@ from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.settle import Rules, Settled, settle, settle_quiet
 from aggregator.topics import Judge
 
-LEASE = timedelta(minutes=15)  # longer than any visit may take; what a process held that died is free after it
+LEASE = timedelta(
+    minutes=15
+)  # longer than any visit may take; what a process held that died elsewhere is free after it
 
 # Visits that read nothing new are remembered together. What is lost with a process that dies are answers "not
 # modified", for which the servers are asked again.
@@ -56,25 +58,45 @@ def refresh(
     rules: Rules,
     *,
     lane: Callable[[Task], str],
+    holds: dict[str, datetime],
+    limit: int | None = None,
     everything: bool = False,
 ) -> Generator[Settled, None, None]:
     """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
 
     What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
-    settled, and what was claimed and not visited is given back.
+    settled, and what was claimed and not visited is given back. `holds`: lane → until when its host wants to be left
+    alone; brought up to date on the way, and what is not asked because of it is put off until then. `limit`: of
+    visits, those longest due; None: all. (Six parameters: what is joined here is what the house consists of.)
     """
     now = collector.clock.now()
-    tasks = store.claim(now, LEASE, everything=everything)
+    tasks = store.claim(now, LEASE, limit=limit, everything=everything)
     waiting = {task.source.url: task for task in tasks}
     try:
-        with closing(engine.map(partial(collect, collector), tasks, lane)) as visits:
-            for group in _grouped(visits):
+        with closing(engine.map(partial(_ask, collector, lane, holds), tasks, lane)) as visits:
+            for group in _grouped(visit for visit in visits if visit):
                 done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
                 for visit in group:
                     del waiting[visit.source.url]
                 yield from done
     finally:
-        store.release(waiting.values())
+        held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
+        store.put_off(held, "its host asked for a pause (Retry-After)")
+        store.release(task for task in waiting.values() if not _held(holds, lane(task), now))
+
+
+def _ask(collector: Collector, lane: Callable[[Task], str], holds: dict[str, datetime], task: Task) -> Visit | None:
+    """A visit, and what it says of the host; None: the host wants to be left alone."""
+    if _held(holds, lane(task), collector.clock.now()):
+        return None
+    visit = collect(collector, task)
+    if (until := pace.held_host(visit)) is not None:
+        holds[lane(task)] = until
+    return visit
+
+
+def _held(holds: Mapping[str, datetime], lane: str, now: datetime) -> bool:
+    return lane in holds and now < holds[lane]
 
 
 def _grouped(visits: Iterable[Visit]) -> Iterator[list[Visit]]:

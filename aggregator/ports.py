@@ -193,7 +193,7 @@ class Store(Protocol):
         """Make the list of sources match the configuration.
 
         A new one is due at once. One no longer listed is visited no more; its items and its state stay, and are
-        there when it returns.
+        there when it returns. What a process had claimed that was killed is free again, if that is certain.
         """
         ...
 
@@ -216,6 +216,10 @@ class Store(Protocol):
 
     def release(self, tasks: Iterable[Task]) -> None:
         """Give back claimed tasks that were not visited; they are due as before."""
+        ...
+
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
+        """Give back claimed tasks, each not to be visited before a moment, and why; one due later stays as it was."""
         ...
 
     def next_due(self) -> datetime | None: ...

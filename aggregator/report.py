@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aggregator.evaluate import Evaluation, Labelled, Score, Turned
-from aggregator.health import Overview, state
+from aggregator.health import Overview, remark, state
 from aggregator.model import (
     Changed,
     Deed,
@@ -36,8 +36,10 @@ Part = Table | str
 
 
 def line(settled: Settled) -> str:
-    """One visit in one line."""
-    return f"{settled.visit.source.name}: {said(settled)}"
+    """One visit in one line: to which source, what came of it, when it is due again, and why."""
+    plan = settled.plan
+    again = f"next {_ahead(plan.due, settled.visit.finished)}, {plan.why}"
+    return f"{settled.visit.source.name}: {said(settled)}; {again}"
 
 
 def said(settled: Settled) -> str:
@@ -89,7 +91,7 @@ def visits(outcomes: Sequence[Settled]) -> Table:
 
 def sources(overview: Overview) -> Table:
     """The sources with their health."""
-    table = _table("source", "state", "items", "kept", "last new", "next visit", "remark")
+    table = _table("source", "state", "items", "kept", "last new", "last visit", "what came", "next visit", "remark")
     for one in overview.sources:
         table.add_row(
             Text(f"{one.source.name}\n{without_password(one.source.url)}"),
@@ -97,8 +99,10 @@ def sources(overview: Overview) -> Table:
             str(one.seen or ""),
             str(one.kept or ""),
             _ago(one.last_new, overview.now),
+            _ago(one.last_visit, overview.now),
+            "failed" if one.failures else one.came,
             _ahead(one.next_due, overview.now) if one.enabled else "",
-            Text(one.problem or one.why),
+            Text(remark(one)),
         )
     return table
 

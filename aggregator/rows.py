@@ -10,6 +10,7 @@ from hashlib import blake2b
 from struct import unpack
 from typing import Any
 
+from aggregator.health import came
 from aggregator.model import (
     Changed,
     Decision,
@@ -19,14 +20,12 @@ from aggregator.model import (
     Item,
     Judged,
     Known,
-    Outcome,
     Past,
     Plan,
     Reason,
     Rhythm,
     Source,
     StoredItem,
-    Unchanged,
     Validators,
     Verdict,
     Visit,
@@ -146,13 +145,14 @@ RHYTHM = (
     *(rhythm.c.interval, rhythm.c.failures, rhythm.c.failing_since, rhythm.c.last_visit, rhythm.c.last_success),
     *(rhythm.c.last_new, rhythm.c.moved_to, rhythm.c.moved_since, rhythm.c.moved_count, rhythm.c.last_unconditional),
     *(rhythm.c.distrust, rhythm.c.status, rhythm.c.ttl, rhythm.c.skip_hours, rhythm.c.skip_days),
+    *(rhythm.c.last_kept, rhythm.c.by_push, rhythm.c.found),
 )
 
 
 def rhythm_of(row: Sequence[Any]) -> Rhythm:
     """The rhythm of a row of the columns RHYTHM; by position, like known_of."""
     interval, failures, failing_since, last_visit, last_success, last_new, moved_to, moved_since, moved_count = row[:9]
-    last_unconditional, distrust, status, ttl, skip_hours, skip_days = row[9:]
+    last_unconditional, distrust, status, ttl, skip_hours, skip_days, last_kept, by_push, found = row[9:]
     return Rhythm(
         length(interval),
         failures,
@@ -169,6 +169,9 @@ def rhythm_of(row: Sequence[Any]) -> Rhythm:
         length(ttl),
         frozenset(_tuple(skip_hours)),
         frozenset(_tuple(skip_days)),
+        moment(last_kept),
+        by_push,
+        found,
     )
 
 
@@ -193,6 +196,9 @@ def rhythm_row(plan: Plan) -> dict[str, Any]:
         "skip_hours": _json(sorted(planned.skip_hours)),
         "skip_days": _json(sorted(planned.skip_days)),
         "address": adopted(planned),
+        "last_kept": micros(planned.last_kept),
+        "by_push": planned.by_push,
+        "found": planned.found,
     }
 
 
@@ -204,18 +210,12 @@ def visit_row(visit: Visit, plan: Plan) -> dict[str, Any]:
     return {
         "held_until": None if retry_after is None else micros(visit.finished + retry_after),
         "leased_until": None,
+        "leased_by": None,
         **validators,
-        "failure": _failure(visit.outcome),
+        "failure": visit.outcome.message if isinstance(visit.outcome, Failed) else "",
+        "came": came(visit),
         **rhythm_row(plan),
     }
-
-
-def _failure(outcome: Outcome) -> str:
-    match outcome:
-        case Failed(message=message):
-            return message
-        case Changed() | Unchanged():
-            return ""
 
 
 def past_row(past: Past) -> dict[str, Any]:

@@ -70,6 +70,11 @@ rhythm = Table(
     Column("skip_hours", Text),
     Column("skip_days", Text),
     Column("address", Text),  # where the source has moved for good
+    Column("last_kept", Number),
+    Column("by_push", Boolean),
+    Column("found", Text),  # feed that its site names since its own vanished; "": none
+    Column("leased_by", Text),  # the process that holds the lease, as leases.holder() has it
+    Column("came", Text),  # what came of the last visit, in words; a failure's are in `failure`
 )
 # What only a changed document writes; `entries` is packed (rows.pack), as rows it would be 300,000 for 10,000 sources.
 memory = Table(
@@ -260,6 +265,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE story ADD COLUMN released TEXT",
         "CREATE INDEX story_withheld ON story (number) WHERE withdrawn OR held IS NOT NULL",
         "CREATE TABLE deed (number {serial}, at {number} NOT NULL, story TEXT NOT NULL, what TEXT NOT NULL)",
+    ),
+    (
+        "ALTER TABLE rhythm ADD COLUMN last_kept {number}",
+        "ALTER TABLE rhythm ADD COLUMN by_push BOOLEAN NOT NULL DEFAULT FALSE",
+        "ALTER TABLE rhythm ADD COLUMN found TEXT",
+        "ALTER TABLE rhythm ADD COLUMN leased_by TEXT",
+        "ALTER TABLE rhythm ADD COLUMN came TEXT NOT NULL DEFAULT ''",
     ),
 )
 

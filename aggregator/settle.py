@@ -66,6 +66,7 @@ class Settled:
     """What a visit came to."""
 
     visit: Visit
+    plan: Plan  # when its source is next due, and why
     new: int = 0  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
     told: int = 0  # stories published for the first time
@@ -99,24 +100,25 @@ def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: dateti
     moment, in the order of its dates.
     """
     judged = visit.outcome.judged if isinstance(visit.outcome, Changed) else ()
+    plan = _plan(rules, visit, rhythm)
     with store.begin() as work:
         settling = Settling(work, rules, now)
         for one in judged:
             _take(settling, one)
         told = tell(settling)
-        plan = _plan(rules, visit, rhythm)
         work.record(visit, plan, _sentence_counts(settling.fresh))
         work.log([_past(visit, plan, len(settling.fresh), settling.kept)])
-    return Settled(visit, len(settling.fresh), settling.kept, told, tuple(settling.held), bool(settling.touched))
+    held = tuple(settling.held)
+    return Settled(visit, plan, len(settling.fresh), settling.kept, told, held, bool(settling.touched))
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
     """Remember visits that read no document, in one transaction; each with its source's rhythm before it."""
+    planned = [(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits]
     with store.begin(alone=False) as work:
-        planned = [(visit, _plan(rules, visit, rhythm)) for visit, rhythm in visits]
         work.record_quiet(planned)
         work.log([_past(visit, plan) for visit, plan in planned])
-    return [Settled(visit) for visit, _ in visits]
+    return [Settled(visit, plan) for visit, plan in planned]
 
 
 def _plan(rules: Rules, visit: Visit, rhythm: Rhythm) -> Plan:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from aggregator import fulltext, rows
+from aggregator import fulltext, leases, rows
 from aggregator.database import Database
 from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
@@ -46,7 +46,16 @@ from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
 
-_LEASE = update(rhythm).where(rhythm.c.url == bindparam("url_")).values(leased_until=bindparam("until"))
+_LEASE = (
+    update(rhythm)
+    .where(rhythm.c.url == bindparam("url_"))
+    .values(leased_until=bindparam("until"), leased_by=bindparam("by"))
+)
+_PUT_OFF = (
+    update(rhythm)
+    .where(rhythm.c.url == bindparam("url_"), rhythm.c.due < bindparam("until"))
+    .values(due=bindparam("until"), held_until=bindparam("until"), why=bindparam("why_"))
+)
 _VISITED = and_(source.c.position.is_not(None), source.c.enabled.is_(True))
 
 
@@ -80,6 +89,7 @@ class SqlStore:
                 connection.execute(insert(memory).values(warning="", title=""), urls)
                 connection.execute(insert(sentence).values(counts="[]"), urls)
             fulltext.rename(connection, [one.url for one, _ in listed if known.get(one.url, one.name) != one.name])
+            _free_abandoned(connection)
         self._listed = {one.url: one for one, _ in listed}
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
@@ -92,7 +102,7 @@ class SqlStore:
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
     ) -> tuple[Task, ...]:
         """As the port says. A task's source has its request headers if this store enlisted it."""
-        moment = rows.micros(now)
+        moment, holder = rows.micros(now), leases.holder()
         until = rows.micros(now + lease)
         beyond = rows.micros(now + CLOCK_ERROR)
         astray = rhythm.c.last_visit > beyond
@@ -107,16 +117,24 @@ class SqlStore:
         with self._database.beside() as connection:
             found = connection.execute(unlocked).all()
             if found:
-                connection.execute(_LEASE, [{"url_": row.url, "until": until} for row in found])
+                connection.execute(_LEASE, [{"url_": row.url, "until": until, "by": holder} for row in found])
         return tuple(
             Task(self._source(row), rows.known_of(row[_SOURCE_ENDS:_KNOWN_ENDS]), rows.rhythm_of(row[_KNOWN_ENDS:]))
             for row in found
         )
 
     def release(self, tasks: Iterable[Task]) -> None:
-        if leases := [{"url_": url, "until": None} for url in sorted(task.source.url for task in tasks)]:
+        urls = sorted(task.source.url for task in tasks)
+        if freed := [{"url_": url, "until": None, "by": None} for url in urls]:
             with self._database.beside() as connection:
-                connection.execute(_LEASE, leases)
+                connection.execute(_LEASE, freed)
+
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
+        given = sorted((task.source.url, until) for task, until in tasks)
+        if values := [{"url_": url, "until": rows.micros(until), "why_": why} for url, until in given]:
+            with self._database.beside() as connection:
+                connection.execute(_PUT_OFF, values)
+                connection.execute(_LEASE, [{"url_": one["url_"], "until": None, "by": None} for one in values])
 
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""
@@ -292,7 +310,15 @@ class SqlStore:
         return self._listed.get(row.url) or rows.source_of(row)
 
 
-_UNVISITED = {"why": "new", "failure": "", "failures": 0, "moved_count": 0, "distrust": False}
+_UNVISITED = {
+    "why": "new",
+    "failure": "",
+    "failures": 0,
+    "moved_count": 0,
+    "distrust": False,
+    "by_push": False,
+    "came": "",
+}
 
 _TASK = (
     select(source, *rows.KNOWN, *rows.RHYTHM)
@@ -354,6 +380,14 @@ def _counts_as(decision: Decision) -> ColumnElement[bool]:
             return judged
 
 
+def _free_abandoned(connection: Connection) -> None:
+    """End the leases of processes that were killed: nobody else will."""
+    held = select(rhythm.c.leased_by).where(rhythm.c.leased_by.is_not(None)).distinct()
+    if ended := [name for name in connection.execute(held).scalars() if leases.has_ended(name)]:
+        freed = update(rhythm).where(rhythm.c.leased_by.in_(ended))
+        connection.execute(freed.values(leased_until=None, leased_by=None))
+
+
 def _told(connection: Connection, newest: int | None = None) -> list[Any]:
     """Number, id, when told and newest date of the `newest` told stories or some more; None: of those on no page.
 
@@ -386,6 +420,8 @@ def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:
         seen=seen,
         kept=kept,
         moved_to=row.moved_to,
+        came=row.came,
+        found=row.found or None,
     )
 
 

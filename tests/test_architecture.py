@@ -87,6 +87,7 @@ ROOMS = {
     "transport": room("shell", "requests urllib3", wing="fetch"),
     "database": room("shell", "sqlalchemy", wing="store"),
     "fulltext": room("shell", "sqlalchemy", wing="store"),
+    "leases": room("shell", wing="store"),
     "rows": room("shell", wing="store"),
     "schema": room("shell", "sqlalchemy", wing="store"),
     "store": room("shell", "sqlalchemy", wing="store"),

@@ -85,18 +85,31 @@ def test_short_freshness_opens_the_way_down_to_the_minimum() -> None:
     assert wait(planned(changed(20), Rhythm(interval=15 * MINUTE), fresh_for=40 * MINUTE)) == 40 * MINUTE
 
 
-@pytest.mark.parametrize("outcome", [changed(), NOT_MODIFIED, failed(FailureKind.TEMPORARY, 429)])
-def test_max_age_is_waited_out(outcome: Outcome) -> None:
-    """On 200, 304 and 429 alike, beyond the longest interval, too: a reader was blocked for not doing so."""
+@pytest.mark.parametrize("outcome", [changed(), NOT_MODIFIED, failed(FailureKind.SOFT, 500)])
+def test_max_age_is_waited_out_within_the_bounds(outcome: Outcome) -> None:
+    """On 200, 304 and failures alike; of more than the longest interval, that much is granted, and it is said."""
+    answer = planned(outcome, Rhythm(interval=HOUR), fresh_for=5 * HOUR)
+    assert wait(answer) == 5 * HOUR
+    assert answer.why == "asked for by the server (max-age or Expires): 5 hours"
     answer = planned(outcome, Rhythm(interval=HOUR), fresh_for=2 * DAY)
+    assert wait(answer) == DAY
+    assert answer.why == "asked for by the server (max-age or Expires): 2 days, of which 24 hours are granted"
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_max_age_of_who_turns_us_away_is_waited_out(status: int) -> None:
+    """A 429 was seen with a max-age of two days, and a reader that ignored it was blocked."""
+    answer = planned(failed(FailureKind.TEMPORARY, status), Rhythm(interval=HOUR), fresh_for=2 * DAY)
     assert wait(answer) == 2 * DAY
     assert "max-age" in answer.why
+    assert wait(planned(failed(FailureKind.TEMPORARY, status), fresh_for=99 * DAY)) == 7 * DAY
 
 
-def test_hints_are_capped_at_a_week() -> None:
+def test_hints_are_capped_at_the_bounds_and_a_week() -> None:
     """A max-age of sixteen years is a static host's default, not a wish; so for ttl."""
-    assert wait(planned(changed(), fresh_for=16 * 365 * DAY)) == 7 * DAY
-    assert wait(planned(changed(head=FeedHead("rss20", ttl=99 * DAY)))) == 7 * DAY
+    for bounds, most in ((BOUNDS, DAY), (Bounds(HOUR, 30 * DAY), 7 * DAY)):
+        ends = visit(changed(), fresh_for=16 * 365 * DAY), visit(changed(head=FeedHead("rss20", ttl=99 * DAY)))
+        assert [plan(Rhythm(), end, bounds, SOURCE, 0.0).due - NOW for end in ends] == [most, most]
 
 
 def test_ttl_is_remembered_through_304() -> None:
@@ -164,6 +177,33 @@ def test_interval_grows_with_silence() -> None:
     assert wait(planned(Unchanged("same bytes"), Rhythm(interval=5 * HOUR, last_new=NOW - HOUR))) == 5 * HOUR
 
 
+def test_interval_grows_where_nothing_is_wanted() -> None:
+    """A source that brings news, but none of the subject, is asked a tenth of the time since it did, up to 3 hours."""
+    unwanted = Rhythm(interval=HOUR, last_new=NOW - HOUR, last_kept=NOW - 20 * HOUR)
+    assert wait(planned(changed(1), unwanted)) == 2 * HOUR
+    answer = planned(changed(1), replace(unwanted, last_kept=NOW - 9 * DAY))
+    assert wait(answer) == 3 * HOUR
+    assert answer.why == "something new comes, but nothing kept for 9 days: asked every 3 hours"
+    assert wait(planned(changed(10, of=20), replace(unwanted, last_kept=NOW - 9 * DAY))) == HOUR
+    assert planned(changed(1), Rhythm()).rhythm.last_kept == NOW
+
+
+def test_pushed_source_is_asked_seldom_until_asking_brings_news() -> None:
+    """What its hub delivered spares the asking; news that came by asking shows that the hub missed it."""
+    delivered = plan(Rhythm(interval=HOUR), replace(visit(changed()), pushed=True), BOUNDS, SOURCE, 0.0)
+    assert delivered.due - NOW == DAY
+    assert delivered.why == "its hub tells of news: asked every 24 hours, in case one was missed"
+    assert wait(planned(NOT_MODIFIED, delivered.rhythm)) == DAY
+    assert wait(planned(changed(), delivered.rhythm)) == HOUR
+
+
+def test_who_asked_too_often_asks_less_from_then_on() -> None:
+    """After a 429 the interval is twice as long, beyond the back-off, too."""
+    after = planned(failed(FailureKind.TEMPORARY, 429), Rhythm(interval=2 * HOUR)).rhythm
+    assert wait(planned(NOT_MODIFIED, after)) == 4 * HOUR
+    assert planned(failed(FailureKind.TEMPORARY, 429)).rhythm.interval is None
+
+
 @pytest.mark.parametrize(("every", "least", "most"), [(HOUR, 20, 24), (DAY, 4, 24), (7 * DAY, 1, 5)])
 def test_polls_follow_a_regular_source(every: timedelta, least: int, most: int) -> None:
     """In the second month, a source that brings one kept item each so often is asked this many times a day."""
@@ -182,7 +222,7 @@ def test_jitter_goes_upwards_only() -> None:
     """Chance delays a visit by up to a tenth, and by no more than an hour."""
     assert wait(planned(changed(), draw=0.0)) == HOUR
     assert wait(planned(changed(), draw=1.0)) == HOUR + 6 * MINUTE
-    assert wait(planned(changed(), draw=1.0, fresh_for=7 * DAY)) == 7 * DAY + HOUR
+    assert wait(planned(changed(), draw=1.0, fresh_for=7 * DAY)) == DAY + HOUR
 
 
 # Failures
@@ -400,7 +440,7 @@ def test_never_early_never_beyond_reach(
         assert delay >= interval
     else:
         assert delay >= (BOUNDS.min if wish.fresh_for or answer.rhythm.ttl else HOUR)
-        assert delay >= min(wish.fresh_for or timedelta(0), 7 * DAY)
+        assert delay >= min(wish.fresh_for or timedelta(0), BOUNDS.max)
     assert delay <= 30 * DAY + HOUR + 7 * DAY + DAY  # the longest hold, jitter, and days and hours to be skipped
     assert answer.rhythm.interval is None or BOUNDS.min <= answer.rhythm.interval <= BOUNDS.max
 
