@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import HEAD, NOT_SERVED, aggregator, configure, environment, feed, rss
+from tests.lab import Lab, Reply, silence
 from tests.site import Site, serving
 
 DEFECTOR = ("https://news.example/1", "North Korean defector elected to Seoul council", "")
@@ -155,6 +156,19 @@ def test_a_single_run_that_is_stopped_gives_back_what_it_did_not_visit(tmp_path:
     configure(tmp_path, addresses)
     assert aggregator(tmp_path, "run", "--once").returncode == 0
     assert sorted(request.path for request in site.requests) == sorted(f"/{n}" for n in range(12))
+
+
+def test_killed_visit_is_made_again_soon(tmp_path: Path) -> None:
+    """What a process had claimed that was killed is free at the next start, not after a quarter of an hour."""
+    with Lab() as lab:
+        configure(tmp_path, {"News": lab.route("/feed", silence, Reply(200, (), rss([DEFECTOR])))})
+        with daemon(tmp_path):
+            eventually(lambda: bool(lab.requests))
+            other = aggregator(tmp_path, "run", "--once")
+            assert (other.returncode, len(lab.requests)) == (0, 1), "what a living process has claimed is left to it"
+        done = aggregator(tmp_path, "run", "--once")
+        assert "1 new item" in done.stdout
+        assert len(lab.requests) == 2
 
 
 def test_without_a_network_the_seed_stories_are_published(tmp_path: Path) -> None:
