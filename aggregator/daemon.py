@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 
-from aggregator import report
+from aggregator import lookup, report
 from aggregator.app import App, load_subject, open_app
 from aggregator.config import Config, load
 from aggregator.errors import AggregatorError, ConfigError
 from aggregator.health import Overview, metrics
+from aggregator.inquiry import Search
 from aggregator.ports import Clock
 from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app
@@ -152,6 +153,10 @@ def _serving(app: App) -> Iterator[None]:
         metrics=lambda: metrics(_overview(app)),
         status=lambda: _status(app),
         gone=app.store.is_gone,
+        search=Search(
+            page=lambda text, number: lookup.page(app.store, app.frame, text, number),
+            feed=lambda text: lookup.feed(app.store, app.frame, text),
+        ),
     )
     server = Server(pages, host.removeprefix("[").removesuffix("]"), int(port))
     server.start()

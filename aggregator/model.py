@@ -473,6 +473,14 @@ class SourceHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Where a feed of some of the stories lies, below the published folder."""
+
+    documents: str  # "{}" in it for the name of each: "slice/language-ko/{}"; without it, there is one
+    page: str  # where people find it
+
+
+@dataclass(frozen=True, slots=True)
 class Edition:
     """All that is published at one time; every output is a rendering of it."""
 
@@ -488,4 +496,5 @@ class Edition:
     pages: int = 0  # closed pages of the archive
     page: int = 0  # which of them this is, from 1 on, the oldest; 0: the subscription documents
     gone: tuple[Gone, ...] = ()  # newest first
+    part: Part | None = None  # None: this is of all stories
     days: tuple[tuple[date, int], ...] = ()  # how many of all stories were first told on a day, UTC; oldest first

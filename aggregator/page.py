@@ -13,6 +13,7 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from aggregator.entries import (
     Entry,
@@ -99,6 +100,33 @@ def months_html(edition: Edition) -> bytes:
         weeks=_weeks(edition.days),
         sign=_sign(),
     )
+    return page.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What somebody looked for, and how it went."""
+
+    text: str  # as they wrote it
+    number: int = 1  # of the page of what was found
+    more: bool = False  # there is a further page
+    wrong: str = ""  # why it could not be looked for, as a sentence
+
+    def address(self, number: int) -> str:
+        """Of a page of what was found."""
+        query = {"q": self.text} | ({"page": str(number)} if number > 1 else {})
+        return f"search?{urlencode(query)}"
+
+    @property
+    def feed(self) -> str:
+        """The address of what was found as a feed."""
+        return f"search.atom?{urlencode({'q': self.text})}"
+
+
+def found_html(edition: Edition, entries: tuple[Entry, ...], looked: Looked) -> bytes:
+    """What was found among all stories, newest first, below the box to look for something else in."""
+    words, stories = wording(edition.language), tuple(entry.story for entry in entries)
+    page = _template("search.html").render(edition=edition, words=words, stories=stories, looked=looked, sign=_sign())
     return page.encode()
 
 

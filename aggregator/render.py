@@ -88,6 +88,19 @@ def render_month(edition: Edition, month: str, lines: Iterable[Line]) -> dict[st
     return {month_path(month): page.month_html(_presentable(edition), month, prepared)}
 
 
+def render_found(edition: Edition, looked_for: str, number: int = 1, more: bool = False, wrong: str = "") -> bytes:
+    """A page of what was found, the edition's stories. `wrong`: a sentence on why nothing could be looked for."""
+    edition = _presentable(edition)
+    return page.found_html(edition, prepare(edition, []), page.Looked(looked_for, number, more, wrong))
+
+
+def render_part(edition: Edition, kind: str, problems: list[str] | None = None) -> bytes:
+    """The document of the kind "rss", "atom" or "feed" of a feed that holds some of the stories, the edition's part."""
+    edition = _presentable(edition)
+    entries = prepare(edition, [] if problems is None else problems)
+    return {"rss": rss, "atom": atom, "feed": json_feed}[kind](edition, entries)
+
+
 def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes]:
     """The pages of stories that were merged: id → id of the story that each is told as part of."""
     edition = _presentable(edition)
@@ -101,13 +114,17 @@ def page_names(number: int) -> frozenset[str]:
 
 def _address(edition: Edition, kind: str, page: int | None = None) -> str:
     """Where a document of the kind "rss", "atom" or "feed" lies below the folder; 0: the one to subscribe to."""
+    if edition.part is not None:
+        return edition.part.documents.format(SUBSCRIBED[kind])
     number = edition.page if page is None else page
     return ARCHIVED[kind].format(number) if number else SUBSCRIBED[kind]
 
 
 def _neighbours(edition: Edition, kind: str) -> list[tuple[str, str]]:
     """The documents that this one is a part of a feed with: link relation and address (RFC 5005, section 4)."""
-    links = []
+    links: list[tuple[str, str]] = []
+    if edition.part is not None:
+        return links
     before = edition.page - 1 if edition.page else edition.pages
     if before:
         links.append(("prev-archive", edition.link + _address(edition, kind, before)))
@@ -285,7 +302,7 @@ def json_feed(edition: Edition, entries: Iterable[Entry]) -> bytes:
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": edition.title,
-        "home_page_url": edition.link,
+        "home_page_url": edition.link + (edition.part.page if edition.part else ""),
         "feed_url": edition.link + _address(edition, "feed"),
         **({"next_url": older} if older else {}),
         "description": edition.description,
@@ -347,7 +364,7 @@ def _generator(edition: Edition, kind: str) -> Any:
 
     feed = FeedGenerator()
     feed.load_extension("dc", atom=False)
-    feed.id(edition.link)
+    feed.id(edition.link + (edition.part.documents.removesuffix("{}") if edition.part else ""))
     feed.title(edition.title)
     feed.subtitle(edition.description)
     feed.description(edition.description)
@@ -359,7 +376,8 @@ def _generator(edition: Edition, kind: str) -> Any:
     feed.link(href=address, rel="self", type=MEDIA_TYPES[kind])  # first: validators look for it there
     if edition.hub:
         feed.link(href=edition.hub, rel="hub")
-    feed.link(href=edition.link, rel="alternate", type="text/html")  # last: feedgen makes it RSS's <link>
+    home = edition.link + (edition.part.page if edition.part else "")
+    feed.link(href=home, rel="alternate", type="text/html")  # last: feedgen makes it RSS's <link>
     return feed
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
-import hashlib
 import ipaddress
 import re
 import socket
@@ -13,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from aggregator import inquiry
+from aggregator.answers import Representation, best_coding, represent, respond
 from aggregator.errors import ServeError
 
 if TYPE_CHECKING:
@@ -26,12 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-# How long a reader or a cache may go without asking. Feeds are polled hourly at most by polite readers and are told
-# of news by WebSub, so that five minutes delay nobody who polls, and spare the server those who poll too often.
-_CACHE_CONTROL = "public, max-age=300"
-_SMALLEST_COMPRESSED = 256  # bytes; below, the coding's own overhead eats what it saves
 _CACHED_FILES = 64  # versions of files held in memory, in all codings: some 20 MB with feeds of 150 kB
-_BROTLI_QUALITY = 5  # on a 160 kB feed: 2 ms and 19 % of the size; 11 takes 160 ms for 16 %
 _SETTLED = 100_000_000  # nanoseconds; ticks are 1 to 10 ms
 _STOP_SECONDS = 5  # for answers under way when the server stops
 
@@ -42,11 +36,6 @@ _MEDIA_TYPES = {
     ".png": "image/png",
     ".css": "text/css; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
-}
-_FOR_EVERYONE = {  # any page on the web may read the feeds (Fetch Standard, CORS protocol)
-    "access-control-allow-origin": "*",
-    "access-control-allow-headers": "If-None-Match",
-    "access-control-expose-headers": "ETag, Last-Modified",
 }
 _ON_EVERY_ANSWER = {
     "x-content-type-options": "nosniff",
@@ -75,14 +64,6 @@ class _Version:
     looked_at: int  # nanoseconds; 0: settled
 
 
-@dataclass(frozen=True, slots=True)
-class _Representation:
-    body: bytes
-    etag: str  # strong, so each coding has its own (RFC 9110, 8.8.3.3)
-    coding: str
-    media_type: str
-
-
 def build_app(
     folder: Path,
     *,
@@ -90,8 +71,9 @@ def build_app(
     metrics: Callable[[], str],
     status: Callable[[], str],
     gone: Callable[[str], bool] = lambda _: False,
+    search: inquiry.Search | None = None,
 ) -> Starlette:
-    """The published folder at /, and /health, /metrics and /status beside it.
+    """The published folder at /, and /health, /metrics, /status and, where it is given, /search beside it.
 
     `health`: is all well, and the facts; `metrics`: Prometheus text; `status`: the operator's page, HTML or plain
     text; `gone`: was a story of this id told once, and is no more. Each is called in a worker thread, once for each
@@ -116,11 +98,15 @@ def build_app(
         kind = "text/html" if page.lstrip().startswith("<") else "text/plain"
         return Response(page, headers=_NOT_KEPT, media_type=kind)
 
+    def show_file(request: Request) -> Response:
+        return _answer(folder, request, gone, open=search is not None)
+
     routes = [
         Route("/health", show_health),
         Route("/metrics", show_metrics),
         Route("/status", show_status),
-        Route("/{path:path}", lambda request: _answer(folder, request, gone), methods=["GET", "HEAD", "OPTIONS"]),
+        *(inquiry.routes(search) if search else ()),
+        Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders)])
 
@@ -144,36 +130,21 @@ class _WithHeaders:
         await self._app(scope, receive, send_guarded)
 
 
-def _answer(folder: Path, request: Request, gone: Callable[[str], bool]) -> Response:
-    from starlette.responses import PlainTextResponse, Response
+def _answer(folder: Path, request: Request, gone: Callable[[str], bool], *, open: bool) -> Response:
+    """`open`: pages show what they hold back where nobody answers it."""
+    from starlette.responses import PlainTextResponse
 
     path = request.path_params["path"]
     try:
         version = _version(_located(folder, path))
-        chosen = _represent(version, _coding(request.headers.get("accept-encoding", "")))
+        chosen = _represent(version, open, best_coding(request.headers.get("accept-encoding", "")))
     except FileNotFoundError:
         if (told := _STORY.fullmatch(path)) and gone(f"urn:uuid:{told[1]}"):
             return PlainTextResponse("This story is told here no more.\n", 410)
         return PlainTextResponse("Nothing is published here.\n", 404)
     except OSError:
         return PlainTextResponse("The file cannot be read at the moment.\n", 503, {"retry-after": "60"})
-    shared = {} if chosen.media_type.startswith("text/html") else _FOR_EVERYONE
-    if request.method == "OPTIONS":
-        return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS", **shared})
-    modified = datetime.fromtimestamp(version.changed // 1_000_000_000, UTC)
-    headers = {
-        "etag": chosen.etag,
-        "last-modified": format_datetime(modified, usegmt=True),
-        "cache-control": _CACHE_CONTROL,
-        "vary": "Accept-Encoding",
-        **shared,
-    }
-    if _is_known(request.headers, chosen.etag, modified):
-        return Response(status_code=304, headers=headers)
-    if chosen.coding != "identity":
-        headers["content-encoding"] = chosen.coding
-    headers |= {"content-type": chosen.media_type, "content-length": str(len(chosen.body))}
-    return Response(chosen.body, headers=headers)  # the server leaves the body away for HEAD
+    return respond(request, chosen, datetime.fromtimestamp(version.changed // 1_000_000_000, UTC))
 
 
 def _located(folder: Path, path: str) -> Path:
@@ -224,53 +195,11 @@ def _media_type(path: Path, content: bytes) -> str:
 
 
 @lru_cache(maxsize=_CACHED_FILES * 3)
-def _represent(version: _Version, coding: str) -> _Representation:
+def _represent(version: _Version, open: bool, coding: str) -> Representation:
     content = _content(version)
-    digest = hashlib.blake2b(content, digest_size=12).hexdigest()
-    media_type = _media_type(version.path, content)
-    plain = _Representation(content, f'"{digest}"', "identity", media_type)
-    if coding == "identity" or len(content) < _SMALLEST_COMPRESSED:
-        return plain
-    body = _compressed(content, coding)
-    if len(body) >= len(content):
-        return plain
-    return _Representation(body, f'"{digest}-{coding}"', coding, media_type)
-
-
-def _compressed(content: bytes, coding: str) -> bytes:
-    if coding == "gzip":
-        return gzip.compress(content, 9, mtime=0)
-    import brotli
-
-    return bytes(brotli.compress(content, quality=_BROTLI_QUALITY))
-
-
-def _coding(accepted: str) -> str:
-    """The best coding that an Accept-Encoding header allows (RFC 9110, 12.5.3)."""
-    weights: dict[str, float] = {}
-    for part in accepted.lower().split(","):
-        name, _, parameter = part.partition(";")
-        quality = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameter)
-        weights[name.strip()] = float(quality[1]) if quality else 1.0
-    anything = weights.get("*", 0.0)
-    ranked = [(weights.get(name, anything), name) for name in ("br", "gzip")]
-    weight, name = max(ranked, key=lambda rank: rank[0])  # the first where they are equal
-    return name if weight > 0 else "identity"
-
-
-def _is_known(headers: Mapping[str, str], etag: str, modified: datetime) -> bool:
-    """Does the reader have this already? (RFC 9110, 13.2.2: If-None-Match, where present, is all that counts.)"""
-    tags = headers.get("if-none-match")
-    if tags is not None:
-        return tags.strip() == "*" or etag in re.findall(r'"[^"]*"', tags)  # weak comparison: W/ does not matter
-    since = headers.get("if-modified-since")
-    if since is None:
-        return False
-    try:
-        known = parsedate_to_datetime(since)
-        return modified <= (known if known.tzinfo else known.replace(tzinfo=UTC))
-    except ValueError:
-        return False
+    if open and version.path.suffix == ".html":  # the box to search with, which lies in a template
+        content = content.replace(b"<template>", b"").replace(b"</template>", b"")
+    return represent(content, _media_type(version.path, content), coding)
 
 
 def _is_operator(peer: str, headers: Mapping[str, str]) -> bool:

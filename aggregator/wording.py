@@ -35,6 +35,11 @@ class Wording:
     seed: str
     all_months: str
     newest: str
+    search: str
+    search_all: str
+    none_found: str
+    older: str
+    newer: str
 
     def on_day(self, when: date) -> str:
         """A day as people write it, the same on every machine: "7 August 2025"."""
