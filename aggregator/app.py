@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aggregator import pipeline, press
+from aggregator import pipeline, press, teaching
 from aggregator.config import Config, nearest
 from aggregator.discovery import feeds_of
 from aggregator.engine import Children, Threads, registrable_domain
@@ -99,6 +99,11 @@ class App:
         entries = self.config.feed.max_entries
         return press.publish(self.store, self.publisher, self.frame, entries, everything=everything)
 
+    def kept_up(self) -> App:
+        """The same with a judge whom the curator's latest decisions taught; what is stored is judged anew by it."""
+        judge = _keep_up(self.store, self.rules, self.collector.judge, self.config, self.collector.clock.now())
+        return replace(self, collector=replace(self.collector, judge=judge))
+
 
 def load_subject(config: Config) -> Subject:
     """The topic pack and the seed set; ConfigError names every mistake in them and in the sources' scopes."""
@@ -163,12 +168,12 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
         now = clock.now()
         store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
         _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
-        _keep_up(store, settling, subject.judge, config, now)
+        judge = _keep_up(store, settling, subject.judge, config, now)
         collector, engine = stack.enter_context(_reading(config, subject, clock))
         yield App(
             config=config,
             store=store,
-            collector=collector,
+            collector=replace(collector, judge=judge),
             engine=engine,
             rules=settling,
             publisher=FolderPublisher(config.resolve(config.feed.output)),
@@ -292,11 +297,17 @@ def _program() -> list[tuple[str, int, int]]:
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: datetime) -> None:
-    """A changed pack or threshold counts for what is stored, too."""
-    if store.get("rules") not in (None, judge.rules):
-        reconsider(store, settling, judge, {source.url: source.scope for source in config.source}, now)
+def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: datetime) -> Judge:
+    """A changed pack, threshold or model counts for what is stored, too; the judge with the model of today."""
+    scopes = {source.url: source.scope for source in config.source}
+    judge = teaching.taught(store, judge, scopes)
+    before = store.get("rules")
+    if before == judge.rules:
+        return judge
+    if before is not None:
+        reconsider(store, settling, judge, scopes, now)
     store.put("rules", judge.rules)
+    return judge
 
 
 def _begun(store: Store, now: datetime) -> datetime:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aggregator import app as application
-from aggregator import curator, report
+from aggregator import curator, learning, report, teaching
 from aggregator.app import App, SystemClock
 from aggregator.config import Config, load
 from aggregator.errors import ConfigError
@@ -17,11 +18,12 @@ from aggregator.stories import present
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, What, out
 
 REVIEWED = 50  # a sitting's worth
+NARROWLY = 0.5  # log-odds above the threshold: what a further word of the text may turn
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (explain, stories, keep, drop, merge, split, review):
+    for command in (explain, stories, keep, drop, merge, split, review, model):
         app.command()(command)
 
 
@@ -52,9 +54,9 @@ def _explain_text(configuration: Config, title: str, summary: str, language: str
     now = SystemClock().now()
     subject = application.load_subject(configuration)
     text = Item("", "", None, title, summary, language=language or detect_language(f"{title} {summary}"))
-    verdict = subject.judge.judge(text, "general", frozenset())
-    report.show(out, report.explanation(verdict))
     with application.open_store(configuration) as store:
+        judge = subject.judge.taught(teaching.learned(store))
+        report.show(out, report.explanation(judge.judge(text, "general", frozenset())))
         rules = application.rules(configuration, subject)
         report.show(out, report.placement(application.try_placing(store, rules, text, now)))
 
@@ -106,16 +108,55 @@ def split(what: What, config: ConfigPath = CONFIG) -> None:
 
 
 def review(config: ConfigPath = CONFIG) -> None:
-    """Go through the undecided items and those that were nearly decided otherwise, one by one."""
+    """Go through the undecided items and those that were narrowly kept, one by one."""
     with application.open_app(load(config), SystemClock()) as opened:
-        for stored in opened.store.undecided(REVIEWED):
-            report.show(out, f"\n#{stored.key} {stored.item.title}\n{stored.item.summary}\n{stored.item.link or ''}")
+        doubtful = opened.collector.judge.score(NARROWLY)
+        waiting = opened.store.undecided(REVIEWED, doubtful)
+        for place, stored in enumerate(waiting, 1):
+            report.show(out, f"\n{place} of {len(waiting)}\n{report.in_brief(stored)}")
             report.show(out, report.explanation(stored.verdict))
-            answer = typer.prompt("[k]eep, [d]rop, [n]ext or [q]uit", default="n", show_choices=False).strip().lower()
-            if answer.startswith("q"):
+            answer = _asked()
+            if answer == "q":
                 break
-            if answer.startswith(("k", "d")):
-                carry_out = curator.keep if answer.startswith("k") else curator.drop
+            if answer != "n":
+                carry_out = curator.keep if answer == "k" else curator.drop
                 _ruled(opened, carry_out(opened.store, opened.rules, f"#{stored.key}", SystemClock().now()))
         else:
-            report.show(out, "nothing more to review")
+            report.show(out, "that was all" if waiting else "nothing to review")
+
+
+def _asked() -> str:
+    """The curator's answer, asked for until it is one; the end of the input is "q"."""
+    while True:
+        try:
+            answer: str = typer.prompt("[k]eep, [d]rop, [n]ext or [q]uit", default="n", show_choices=False)
+        except typer.Abort:
+            return "q"
+        if (letter := answer.strip().lower()[:1]) in ("k", "d", "n", "q"):
+            return letter
+
+
+def model(
+    config: ConfigPath = CONFIG,
+    reset: Annotated[bool, typer.Option("--reset", help="Forget it, and learn from later decisions only.")] = False,
+    export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JSON.")] = None,
+) -> None:
+    """Show what the curator's decisions taught: how many there are, whether that has a say, and what weighs most."""
+    if reset and export:
+        raise ConfigError("--reset forgets what --export would write; give one after the other")
+    if reset:
+        with application.open_app(load(config), SystemClock()) as opened:
+            count = len(teaching.decided(opened.store))
+            teaching.forget(opened.store)
+            opened.kept_up().publish()
+        report.show(out, f"forgot what {count} decisions taught; they stand, and later ones are learned from")
+        return
+    with application.open_store(load(config)) as store:
+        learned, decisions = teaching.learned(store), len(teaching.decided(store))
+    if export and not learned:
+        raise ConfigError(f"there is nothing to export: learning begins with {learning.ENOUGH} decisions")
+    if export and learned:
+        export.write_text(learning.dump(learned) + "\n", encoding="utf-8")
+        report.show(out, f"wrote {export}")
+        return
+    report.show(out, report.model(learned, decisions))

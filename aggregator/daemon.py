@@ -92,6 +92,7 @@ class Rounds:
 
     def go(self) -> None:
         """Visit what is due and publish what it brought, now and then on the way, too."""
+        self._keep_up()
         outcomes: list[Settled] = []
         for settled in self._app.refresh(limit=AT_ONCE):
             log.info("%s", report.line(settled))
@@ -101,6 +102,13 @@ class Rounds:
         if outcomes:
             log.info("%s", report.summary(outcomes))
         self._publish_after(AGAIN if self._failed else timedelta(0))
+
+    def _keep_up(self) -> None:
+        """Let the curator's decisions of meanwhile teach."""
+        before, self._app = self._app, self._app.kept_up()
+        if self._app.collector.judge.rules != before.collector.judge.rules:
+            log.info("the curator's decisions taught: what is stored was judged anew")
+            self._unpublished = True
 
     def _publish_after(self, wait: timedelta) -> None:
         """Publish what is not yet, unless that was tried just now; a failure costs no visit, and is tried again."""

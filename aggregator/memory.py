@@ -557,10 +557,15 @@ class MemoryStore:
         newest = (past for past in reversed(self._state.visits.values()) if source in (None, past.source))
         return tuple(islice(newest, limit))
 
-    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
-        unruled = (one for one in self._state.items.values() if one.ruling is None)
-        near = (one for one in unruled if one.verdict.decision is Decision.UNDECIDED)
-        return tuple(sorted(near, key=lambda one: -one.verdict.score)[:limit])
+    def rulings(self) -> Mapping[int, str]:
+        return {key: one.ruling for key, one in self._state.items.items() if one.ruling is not None}
+
+    def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:
+        open = [one for one in self._state.items.values() if one.ruling is None and not one.seed]
+        below = [one for one in open if one.verdict.decision is Decision.UNDECIDED]
+        above = [one for one in open if one.verdict.decision is Decision.KEPT and one.verdict.score < doubtful]
+        near = sorted(below, key=lambda one: -one.verdict.score) + sorted(above, key=lambda one: one.verdict.score)
+        return tuple(near[:limit])
 
     def retained(self) -> Iterator[StoredItem]:
         return (one for one in tuple(self._state.items.values()) if not one.seed)

@@ -310,8 +310,15 @@ class Store(Protocol):
         """The last visits, to all sources or to one, newest first. Some tens of thousands are remembered in all."""
         ...
 
-    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
-        """Items near the threshold without a ruling, nearest first."""
+    def rulings(self) -> Mapping[int, str]:
+        """The curator's word on single items: key → "keep" or "drop"."""
+        ...
+
+    def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:
+        """Items near the threshold without a ruling: those below it, nearest first, then the narrowly kept.
+
+        `doubtful`: what was kept with a lower score was kept narrowly.
+        """
         ...
 
     def retained(self) -> Iterator[StoredItem]:

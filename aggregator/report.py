@@ -15,6 +15,7 @@ from rich.text import Text
 
 from aggregator.evaluate import Evaluation, Labelled, Score, Turned
 from aggregator.health import Overview, remark, state
+from aggregator.learning import EITHER, ENOUGH, Model
 from aggregator.model import (
     Changed,
     Deed,
@@ -138,6 +139,14 @@ def explanation(verdict: Verdict, ruling: str | None = None) -> str:
     return "\n".join(lines if verdict.reasons else [*lines, "  nothing of the subject was found in it"])
 
 
+def in_brief(stored: StoredItem) -> str:
+    """An item as a curator needs it to decide."""
+    item = stored.item
+    date = f"{item.published:%Y-%m-%d}" if item.published else ""
+    where = ", ".join(filter(None, (item.publisher or without_password(item.source), item.language, date)))
+    return "\n".join(filter(None, (f"#{stored.key} {item.title}", where, item.summary, item.link)))
+
+
 def standing(stored: StoredItem, story: StoredStory | None) -> str:
     """Which story an item stands in, and why there."""
     if story is None or stored.evidence is None:
@@ -184,6 +193,23 @@ def placement(placed: Placement) -> str:
             found = "\n".join(f"    {detail}" for detail in evidence.details)
             why = f"{evidence.kind} ({evidence.strength:.2f}) as “{evidence.other}”"
             return f"it would join story {story}\n  {why}\n{found}"
+
+
+def model(learned: Model | None, decisions: int, shown: int = 12) -> str:
+    """What the curator's decisions taught."""
+    if learned is None:
+        return f"{_count(decisions, 'decision')} to learn from; learning begins with {ENOUGH}"
+    lines = [
+        f"learned from {_count(learned.decisions, 'decision')} ({learned.kept} keep, {learned.dropped} drop) "
+        f"and {_count(learned.let_stand, 'published item')} that nobody dropped; {decisions} decisions by now",
+        f"the rules alone foresaw {learned.agreed} of the decisions; with what the others taught, {learned.foreseen}",
+    ]
+    if not learned.active:
+        why = f"it takes {EITHER} of each kind at least" if learned.worth else "that is not enough better"
+        return "\n".join([*lines, f"it has no say: {why}"])
+    lines.append(f"it has a say, of {learned.most:.1f} in log-odds at most; what weighs most:")
+    ordered = sorted(learned.weights.items(), key=lambda one: -abs(one[1]))
+    return "\n".join([*lines, *(f"  {weight:+.2f}  {sign}" for sign, weight in ordered[:shown])])
 
 
 def scores(result: Evaluation) -> dict[str, Any]:

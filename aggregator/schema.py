@@ -273,6 +273,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE rhythm ADD COLUMN leased_by TEXT",
         "ALTER TABLE rhythm ADD COLUMN came TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        "CREATE INDEX item_ruling ON item (key, ruling) WHERE ruling IS NOT NULL",
+        "CREATE INDEX item_kept ON item (score) WHERE decision = 'kept'",
+    ),
 )
 
 

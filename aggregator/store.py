@@ -270,10 +270,18 @@ class SqlStore:
         with self._database.reading() as connection:
             return tuple(rows.past_of(row) for row in connection.execute(newest))
 
-    def undecided(self, limit: int) -> tuple[StoredItem, ...]:
-        near = and_(item.c.decision == literal_column("'undecided'"), item.c.ruling.is_(None))
+    def rulings(self) -> Mapping[int, str]:
+        ruled = select(item.c.key, item.c.ruling).where(item.c.ruling.is_not(None)).order_by(item.c.key)
         with self._database.reading() as connection:
-            return many_items(connection, near, item.c.score.desc(), limit=limit)
+            return {row.key: row.ruling for row in connection.execute(ruled)}
+
+    def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:
+        open = and_(item.c.ruling.is_(None), item.c.seed.is_(False))
+        below = and_(item.c.decision == literal_column("'undecided'"), open)
+        above = and_(item.c.decision == literal_column("'kept'"), item.c.score < doubtful, open)
+        with self._database.reading() as connection:
+            near = many_items(connection, below, item.c.score.desc(), limit=limit)
+            return near + many_items(connection, above, item.c.score, limit=limit - len(near))
 
     def retained(self) -> Iterator[StoredItem]:
         """As the port says, page by page, so that what it yields may be changed meanwhile."""

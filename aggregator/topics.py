@@ -9,12 +9,13 @@ A little longer than a module should be, so that a pack's form and what is made 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.resources import files
@@ -22,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.errors import ConfigError
+from aggregator.learning import Model, signs
 from aggregator.meaning import Sense
 from aggregator.model import Decision, Item, Reason, Verdict
 from aggregator.words import Match, Matcher, sentence_hash, sentences
 
 BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
 _REASONS = 12  # in a verdict: more than anybody reads
+_SIGNS = 3  # shown of what the curator's decisions say
 _MASK, _BOILERPLATE = "masks", "boilerplate"
 
 
@@ -252,9 +255,10 @@ class Judge:
     """Judges items by a pack. `rules` is a digest of all that a verdict depends on but for the item. Picklable.
 
     `sense`: what was learned of the subject's meaning; it is asked of items that the rules leave unsure.
+    `model`: what the curator's decisions taught; it has its say last. `own_rules` is the digest without it.
     """
 
-    def __init__(self, pack: Pack, threshold: float, sense: Sense | None = None) -> None:
+    def __init__(self, pack: Pack, threshold: float, sense: Sense | None = None, model: Model | None = None) -> None:
         self._pack = pack
         self._threshold = threshold
         self._sense = sense
@@ -262,10 +266,30 @@ class Judge:
         self._matcher = Matcher({**pack.concepts, _BOILERPLATE: pack.boilerplate}, pack.masks)
         settings = (asdict(pack), threshold) + ((sense.digest,) if sense else ())
         digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
-        self.rules = f"{pack.name}-{digest.hexdigest()}"
+        self.own_rules = f"{pack.name}-{digest.hexdigest()}"
+        self._learn(model)
 
-    def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float, Sense | None]]:
-        return Judge, (self._pack, self._threshold, self._sense)
+    def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float, Sense | None, Model | None]]:
+        return Judge, (self._pack, self._threshold, self._sense, self._model)
+
+    def taught(self, model: Model | None) -> Judge:
+        """The same judge with what the curator's decisions taught, or without it."""
+        judge = copy.copy(self)
+        judge._learn(model)
+        return judge
+
+    def _learn(self, model: Model | None) -> None:
+        self._model = model if model is not None and model.active else None
+        self.rules = f"{self.own_rules}-{self._model.digest}" if self._model else self.own_rules
+
+    def score(self, odds: float) -> float:
+        """The score at so many log-odds from the threshold."""
+        return _sigmoid(odds + self._floor)
+
+    def odds(self, score: float) -> float:
+        """The log-odds of a score, 0 at the threshold."""
+        sure = min(max(score, 1e-4), 1 - 1e-4)  # scores are rounded
+        return math.log(sure / (1 - sure)) - self._floor
 
     def judge(self, item: Item, scope: str, boilerplate: frozenset[int] = frozenset()) -> Verdict:
         """Whether the item belongs. `boilerplate`: hashes of sentences that many items of its source share.
@@ -279,7 +303,9 @@ class Judge:
         if expected.prior:
             reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
         reasons += self._meant(item, expected, self._odds(reasons))
-        reasons.sort(key=lambda reason: -abs(reason.weight))
+        reasons.sort(key=_strength)
+        if self._model is not None and any(reason.weight > 0 for reason, _ in found):
+            reasons = sorted(reasons + _curated(self._model, item, reasons), key=_strength)
         odds = self._odds(reasons)
         return Verdict(self._decide(odds), _sigmoid(odds), tuple(reasons[:_REASONS]), self.rules)
 
@@ -348,6 +374,20 @@ class Judge:
                 continue
             found.append(concepts)
         return found
+
+
+def _strength(reason: Reason) -> float:
+    return -abs(reason.weight)
+
+
+def _curated(model: Model, item: Item, reasons: Sequence[Reason]) -> list[Reason]:
+    """What the curator's decisions on other items say of this one."""
+    shown = signs(item, reasons[:_REASONS])
+    weight = model.weigh(shown)
+    if not weight:
+        return []
+    telling = ", ".join(dict.fromkeys(shown[sign] for sign in model.telling(shown, weight)[:_SIGNS]))
+    return [Reason("curator", f"like what was {'kept' if weight > 0 else 'dropped'}", telling, weight)]
 
 
 def _union(*places: Mapping[str, list[Match]]) -> dict[str, list[Match]]:

@@ -17,7 +17,7 @@ from tests.site import Site, serving
 ROOT = Path(__file__).parent.parent
 ON_SUBJECT = ("https://news.example/1", "North Korean defector elected to Seoul council", "She fled the North in 2009.")
 OFF_SUBJECT = ("https://news.example/2", "Council meets about the budget", "Nothing was decided.")
-UNSURE = ("https://news.example/3", "Soldier who crossed the border speaks", "")
+UNSURE = ("https://news.example/3", "Defector speaks to journalists", "")
 
 
 @pytest.fixture
@@ -285,6 +285,9 @@ def test_review_puts_the_unsure_before_the_curator(tmp_path: Path, site: Site) -
     aggregator(tmp_path, "run", "--once")
     done = aggregator(tmp_path, "review", answers="k\n")
     assert done.returncode == 0, done.stderr
+    assert UNSURE[1] in done.stdout
+    assert UNSURE[1] in [story["title"] for story in feed(tmp_path)]
+    assert "nothing to review" in aggregator(tmp_path, "review").stdout
 
 
 def test_backup_is_a_store_that_opens(folder: Path) -> None:

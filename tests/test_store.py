@@ -610,6 +610,20 @@ class TestItems:
             work.rule(near, None)
         assert [one.key for one in store.undecided(10)] == [near, far]
 
+    def test_after_the_undecided_come_the_narrowly_kept(self, store: Store) -> None:
+        """Those kept with a low score, the lowest first, unless the curator has spoken."""
+        with store.begin() as work:
+            sure = work.add(judged("sure", score=0.9), (), NOW)
+            kept = [work.add(judged(f"kept {score}", score=score), (), NOW) for score in (0.61, 0.52)]
+            undecided = work.add(judged("undecided", decision=Decision.UNDECIDED, score=0.4), (), NOW)
+        assert [one.key for one in store.undecided(10, 0.62)] == [undecided, kept[1], kept[0]]
+        assert [one.key for one in store.undecided(2, 0.62)] == [undecided, kept[1]]
+        with store.begin() as work:
+            work.rule(kept[1], "keep")
+            work.rule(sure, "drop")
+        assert [one.key for one in store.undecided(10, 0.62)] == [undecided, kept[0]]
+        assert store.rulings() == {sure: "drop", kept[1]: "keep"}
+
     def test_lately_seen_items_come_newest_first(self, store: Store) -> None:
         """A page at a time, of one source or all, by the decision that counts: the curator's word before the rules'."""
         store.plant([("urn:uuid:s", Seed("S1", "Seed"), ())], NOW, publish=True)
