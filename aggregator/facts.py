@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from operator import mul
 from typing import Any
 from zlib import crc32
 
@@ -21,9 +22,12 @@ FACETS = ("actors", "acts", "things", "places")  # the files of the lexicon
 _LATIN = frozenset(["en", "es", "fr", "de", "pt", "it", "pl", "id", "vi", "nl", "tr"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What one telling says. Mappings lead from what is compared to the text as it stands there."""
+    """What one telling says. Mappings lead from what is compared to the text as it stands there.
+
+    Compared and hashed by identity, so that what follows from one telling alone is worked out once (likeness.Told).
+    """
 
     language: str | None  # main subtag
     title: str  # comparable
@@ -186,7 +190,8 @@ def unit(weights: Mapping[int, float]) -> dict[int, float]:
 
 def cosine(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     """Of two mappings of unit length: 0..1."""
-    return sum(one[key] * other[key] for key in one.keys() & other.keys())
+    both = one.keys() & other.keys()
+    return math.fsum(map(mul, map(one.__getitem__, both), map(other.__getitem__, both)))
 
 
 def gram_weights(facts: Facts) -> Mapping[int, float]:

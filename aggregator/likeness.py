@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from aggregator.counts import shared_days
@@ -16,6 +16,7 @@ _LEAST = 2  # with one, titles of four words that both say "expert" were put tog
 _TELLING, _RARE, _RARE_PLACE, _SEVERAL = 1.2, 3.3, 2.6, 4  # see marked
 _RICH = 9.0  # sum of rarities: "soldier, flee, border" come to 6.5; a seed with a summary to 26 and more
 _UNDATED = 1.5  # days: what an absent date counts as
+_BIG = 1.5  # telling of a number above which it is a mark of its own
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 
 
@@ -23,7 +24,7 @@ _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 class Weights:
     """What tests/curation/stories_fit.py learned; likeness.json holds it."""
 
-    rarity: Mapping[str, float]  # concept → natural logarithm of how seldom it is told
+    rarity: Rarity
     bias: float
     features: Mapping[str, float]
     threshold: float  # log-odds above which an item joins a story, averaged over the story's members
@@ -32,7 +33,8 @@ class Weights:
 @cache
 def weights() -> Weights:
     """The weights that ship."""
-    return Weights(**json.loads(files("aggregator").joinpath("lexicon", "likeness.json").read_text("utf-8")))
+    table = json.loads(files("aggregator").joinpath("lexicon", "likeness.json").read_text("utf-8"))
+    return Weights(Rarity(table["rarity"]), table["bias"], table["features"], table["threshold"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def log_odds(one: Facts, other: Facts, days: float | None) -> float:
 
 def rich(facts: Facts) -> bool:
     """Whether a text tells enough to be known again without its date; a bare headline of the usual words does not."""
-    return _mass(facts.concepts, weights().rarity) >= _RICH
+    return weights().rarity.mass(facts.concepts) >= _RICH
 
 
 def enough(one: Facts, other: Facts) -> bool:
@@ -84,14 +86,14 @@ def marked(one: Facts, other: Facts) -> bool:
         return True
     rarity, facets = weights().rarity, facet_of()
     shared = one.concepts.keys() & other.concepts.keys()
-    rare = {c for c in shared if rarity.get(c, _UNSEEN) >= (_RARE_PLACE if facets[c] == "places" else _RARE)}
+    rare = {c for c in shared if rarity[c] >= (_RARE_PLACE if facets[c] == "places" else _RARE)}
     return bool(rare) or len(shared) >= _SEVERAL
 
 
-def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, float]) -> dict[str, float]:
+def features(one: Facts, other: Facts, days: float | None, rarity: Rarity) -> dict[str, float]:
     """Name → value, about 0..3 each; symmetric in the two texts."""
     across = not same_language(one, other)
-    values = _concepts(one, other, rarity) | _marks(one, other)
+    values = _concepts(one, other, rarity) | _marks(one, other, rarity)
     apart = _UNDATED if days is None else min(days, 30.0)
     values["days"] = math.log1p(apart) / 3.4
     values["days.week"] = float(apart > 8)
@@ -109,33 +111,79 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Mapping[str, 
     return values
 
 
-def _concepts(one: Facts, other: Facts, rarity: Mapping[str, float]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What follows from one telling alone; the masses are sums of rarities."""
+
+    mass: float
+    by_facet: Mapping[str, float]
+    in_title: float
+    stages: Set[str]
+    means: Set[str]
+    big: Set[str]  # numbers that say something when the other side has others
+
+
+class Rarity:
+    """Concept → natural logarithm of how seldom it is told; remembers what it made of the tellings it met."""
+
+    def __init__(self, of: Mapping[str, float]) -> None:
+        self.of = of
+        self.told = lru_cache(maxsize=20_000)(self._told_anew)
+
+    def __getitem__(self, concept: str) -> float:
+        return self.of.get(concept, _UNSEEN)
+
+    def mass(self, concepts: Iterable[str]) -> float:
+        return sum(map(self.__getitem__, concepts))
+
+    def masses(self, concepts: Iterable[str]) -> dict[str, float]:
+        """Facet → the sum of rarities."""
+        masses: dict[str, float] = {}
+        facets = facet_of()
+        for concept in concepts:
+            facet = facets[concept]
+            masses[facet] = masses.get(facet, 0.0) + self[concept]
+        return masses
+
+    def _told_anew(self, facts: Facts) -> Told:
+        masses = self.masses(facts.concepts)
+        return Told(
+            mass=sum(masses.values()),
+            by_facet=masses,
+            in_title=self.mass(facts.in_title),
+            stages=_groups_of(groups().stages, facts.concepts.keys()),
+            means=_groups_of(groups().means, facts.concepts.keys()),
+            big={number for number in facts.numbers if telling(number) >= _BIG},
+        )
+
+
+def _concepts(one: Facts, other: Facts, rarity: Rarity) -> dict[str, float]:
     a, b = one.concepts.keys(), other.concepts.keys()
-    of_a, of_b, both = (_masses(concepts, rarity) for concepts in (a, b, a & b))
-    all_a, all_b, shared = (sum(masses.values()) for masses in (of_a, of_b, both))
-    title_a, title_b = _mass(one.in_title, rarity), _mass(other.in_title, rarity)
-    lost = _mass(one.in_title - b, rarity) + _mass(other.in_title - a, rarity)
+    of_a, of_b = rarity.told(one), rarity.told(other)
+    common = a & b
+    both = rarity.masses(common)
+    least, shared = min(of_a.mass, of_b.mass), sum(both.values())
+    lost = rarity.mass(one.in_title - b) + rarity.mass(other.in_title - a)
     values = {
-        "overlap": shared / (min(all_a, all_b) or 1.0),
-        "jaccard": shared / ((all_a + all_b - shared) or 1.0),
+        "overlap": shared / (least or 1.0),
+        "jaccard": shared / ((of_a.mass + of_b.mass - shared) or 1.0),
         "shared": min(shared / 8, 3.0),
-        "rarest": max((rarity.get(concept, _UNSEEN) for concept in a & b), default=0.0) / 3,
-        "title_shared": min(_mass(one.in_title & other.in_title, rarity) / 4, 3.0),
-        "title_lost": lost / ((title_a + title_b) or 1.0),
-        "thin": 1 / (1 + min(all_a, all_b)),
+        "rarest": max(map(rarity.__getitem__, common), default=0.0) / 3,
+        "title_shared": min(rarity.mass(one.in_title & other.in_title) / 4, 3.0),
+        "title_lost": lost / ((of_a.in_title + of_b.in_title) or 1.0),
+        "thin": 1 / (1 + least),
         "pivots": float(len((a ^ b) & groups().pivots)) / 2,
     }
-    values |= _courses("stage", [_groups_of(groups().stages, told) for told in (a, b)])
-    values |= _courses("means", [_groups_of(groups().means, told) for told in (a, b)])
+    values |= _courses("stage", of_a.stages, of_b.stages)
+    values |= _courses("means", of_a.means, of_b.means)
     for facet in FACETS:
         values[f"{facet}.shared"] = min(both.get(facet, 0.0) / 4, 3.0)
-        if least := min(of_a.get(facet, 0.0), of_b.get(facet, 0.0)):
-            values[f"{facet}.apart"] = 1 - both.get(facet, 0.0) / least
+        if smaller := min(of_a.by_facet.get(facet, 0.0), of_b.by_facet.get(facet, 0.0)):
+            values[f"{facet}.apart"] = 1 - both.get(facet, 0.0) / smaller
     return values
 
 
-def _courses(name: str, of_each: Sequence[Set[str]]) -> dict[str, float]:
-    one, other = of_each
+def _courses(name: str, one: Set[str], other: Set[str]) -> dict[str, float]:
     return {
         f"{name}.shared": float(bool(one & other)),
         f"{name}.apart": float(bool(one and other and not one & other)),
@@ -146,20 +194,7 @@ def _groups_of(sets: Mapping[str, Set[str]], told: Set[str]) -> set[str]:
     return {group for group, concepts in sets.items() if concepts & told}
 
 
-def _mass(concepts: Iterable[str], rarity: Mapping[str, float]) -> float:
-    return sum(rarity.get(concept, _UNSEEN) for concept in concepts)
-
-
-def _masses(concepts: Iterable[str], rarity: Mapping[str, float]) -> dict[str, float]:
-    """Facet → the sum of rarities."""
-    masses: dict[str, float] = {}
-    for concept in concepts:
-        facet = facet_of()[concept]
-        masses[facet] = masses.get(facet, 0.0) + rarity.get(concept, _UNSEEN)
-    return masses
-
-
-def _marks(one: Facts, other: Facts) -> dict[str, float]:
+def _marks(one: Facts, other: Facts, rarity: Rarity) -> dict[str, float]:
     """Names, numbers, days: what marks one event out among its like."""
     values: dict[str, float] = {}
     shared_names = one.names.keys() & other.names.keys()
@@ -171,7 +206,7 @@ def _marks(one: Facts, other: Facts) -> dict[str, float]:
     shared_terms = one.terms.keys() & other.terms.keys()
     values["terms"] = min(len(shared_terms), 4) / 2
     values["numbers"] = min(sum(map(telling, one.numbers.keys() & other.numbers.keys())), 6.0) / 2
-    big_a, big_b = ({n for n in facts.numbers if telling(n) >= 1.5} for facts in (one, other))
+    big_a, big_b = rarity.told(one).big, rarity.told(other).big
     values["numbers.apart"] = float(bool(big_a and big_b and not big_a & big_b))
     values["same_day"] = min(len(shared_days(one.days, other.days)), 2)
     values["days.apart"] = float(bool(one.days and other.days and not values["same_day"]))
@@ -198,7 +233,7 @@ def shared_details(one: Facts, other: Facts) -> tuple[str, ...]:
         details.append("days told: " + ", ".join(sorted(same)))
     facets = facet_of()
     for facet in FACETS:
-        both = sorted(one.concepts.keys() & other.concepts.keys(), key=lambda c: (-rarity.get(c, _UNSEEN), c))
+        both = sorted(one.concepts.keys() & other.concepts.keys(), key=lambda c: (-rarity[c], c))
         shown = [_pair(one.concepts[c], other.concepts[c]) for c in both if facets[c] == facet]
         if shown:
             details.append(f"{facet}: " + ", ".join(shown[:4]))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from rapidfuzz import fuzz
 
-from aggregator.facts import Facts, cosine, gram_hashes, pack_matcher, pooled, read, same_language
+from aggregator.facts import Facts, cosine, pack_matcher, pooled, read, same_language
 from aggregator.likeness import enough, log_odds, marked, rich, shared_details, weights
 from aggregator.links import canonical_link, publishable_link
 from aggregator.model import (
@@ -95,13 +95,13 @@ class Folder:
         the rarest concepts, for other words and languages.
         """
         facts = self.facts(item)
-        keys = {f"gram:{gram:08x}" for gram in sorted({_scatter(gram) for gram in gram_hashes(facts.text)})[:_SKETCH]}
+        keys = {f"gram:{gram:08x}" for gram in sorted(map(_scatter, facts.grams))[:_SKETCH]}
         if item.link:
             keys.add(f"link:{canonical_link(item.link)}")
         keys.update(f"name:{name}" for name in facts.names)
         prefix = "" if self._across else f"{facts.language}:"
         rarity = weights().rarity
-        rarest = sorted(facts.concepts, key=lambda concept: (-rarity.get(concept, 9.0), concept))
+        rarest = sorted(facts.concepts, key=lambda concept: (-rarity[concept], concept))
         keys.update(f"pair:{prefix}{'+'.join(sorted(pair))}" for pair in combinations(rarest[:_PAIRED], 2))
         keys.update(f"tells:{prefix}{concept}" for concept in rarest[:_ALONE])
         return frozenset(keys)
@@ -125,10 +125,10 @@ class Folder:
 
         Of two that readers saw in earlier refreshes neither goes, unless an item fits both.
         """
-        group = [item, *(one for story in joined for one in compared(story))]
+        group, ids = [item, *(one for story in joined for one in compared(story))], {story.id for story in joined}
         seeded, seen = any(story.seed for story in joined), any(_was_told(story, now) for story in joined)
         for other in candidates:
-            if other in joined or (other.seed and seeded) or (seen and _was_told(other, now)):
+            if other.id in ids or (other.seed and seeded) or (seen and _was_told(other, now)):
                 continue
             if found := self._one_story(group, other, seeded):
                 yield other.id, found

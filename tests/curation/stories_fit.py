@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from aggregator.facts import Facts, pooled  # noqa: E402
-from aggregator.likeness import features  # noqa: E402
+from aggregator.likeness import Rarity, features  # noqa: E402
 from aggregator.model import Decision, Item, Joins, StoredItem, StoredStory, Verdict  # noqa: E402
 from aggregator.seeds import load_seeds  # noqa: E402
 from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
@@ -99,11 +99,13 @@ def busy(items: Sequence[Labelled], seed: int, days: int) -> list[Labelled]:
     return moved
 
 
-def rarities(texts: Iterable[Facts]) -> dict[str, float]:
+def rarities(texts: Iterable[Facts]) -> Rarity:
     """Concept → log of how seldom items tell it, smoothed."""
     texts = list(texts)
     told = Counter(concept for facts in texts for concept in facts.concepts)
-    return {concept: round(math.log((len(texts) + 1) / (count + 0.5)), 2) for concept, count in sorted(told.items())}
+    return Rarity(
+        {concept: round(math.log((len(texts) + 1) / (count + 0.5)), 2) for concept, count in sorted(told.items())}
+    )
 
 
 def fold_of(event: str) -> int:
@@ -113,7 +115,7 @@ def fold_of(event: str) -> int:
 class Pairs:
     """All pairs of some items as rows of numbers."""
 
-    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Mapping[str, float]) -> None:
+    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Rarity) -> None:
         self.items = items
         self.index = [(a, b) for a, b in combinations(range(len(items)), 2)]
         rows = []
@@ -158,7 +160,7 @@ class Held:
 
     models: Models
     names: Sequence[str]  # of the features
-    rarity: Mapping[str, float]
+    rarity: Rarity
 
     def apply(self, target: Pairs) -> Table:
         """Log-odds of each pair."""
@@ -268,7 +270,7 @@ def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labe
     ]
 
 
-def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Mapping[str, float]) -> list[Pairs]:
+def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Rarity) -> list[Pairs]:
     """Training rows: the pairs of the main and of the extra items, in a few datings."""
     folder = Folder()
     return [Pairs(folder, items, rarity) for group in (main, extra) if group for _, items in variants(group, 1)]
@@ -380,12 +382,12 @@ def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple
             print(f"{label} {table[a.id, b.id]:5.1f} {a.id} {a.title[:70]} || {b.id} {b.title[:70]}")
 
 
-def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Mapping[str, float], args: argparse.Namespace) -> None:
+def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Rarity, args: argparse.Namespace) -> None:
     """Fit on everything and write the weights that ship."""
     x = np.vstack([matrix(p.rows, names) for p in sets])
     model = informed(fit(x, np.concatenate([p.same for p in sets]), c=args.c), names)
     learned = {
-        "rarity": rarity,
+        "rarity": rarity.of,
         "bias": round(float(model.intercept_[0]), 3),
         "features": {name: round(float(value), 3) for name, value in zip(names, model.coef_[0], strict=True)},
         "threshold": args.thresholds[0],
