@@ -139,10 +139,7 @@ def _past(visit: Visit, plan: Plan, new: int = 0, kept: int = 0) -> Past:
 
 def _take(settling: Settling, judged: Judged) -> None:
     keys = settling.rules.keys(judged.item) if _is_kept(judged) else frozenset()
-    stored = settling.work.find(judged.item.source, judged.item.id)
-    if stored is not None and _is_another(stored.item, judged.item):
-        judged = replace(judged, item=replace(judged.item, id=f"{judged.item.id} {judged.item.link}"))
-        stored = settling.work.find(judged.item.source, judged.item.id)
+    judged, stored = _known(settling.work, judged)
     stored = stored or _reissued(settling, judged.item, keys)
     if stored is not None:
         settling.seen.add(stored.key)
@@ -154,6 +151,17 @@ def _take(settling: Settling, judged: Judged) -> None:
     if _is_kept(judged):
         settling.kept += 1
         place(settling, key, judged.item, keys)
+
+
+def _known(work: Work, judged: Judged) -> tuple[Judged, StoredItem | None]:
+    """What is stored under the item's id; an entry that took another one's id goes by its link, too, from then on."""
+    item = judged.item
+    stored = work.find(item.source, item.id)
+    if stored is not None and not _is_another(stored.item, item):
+        return judged, stored
+    apart = replace(item, id=f"{item.id} {item.link}")
+    known = work.find(item.source, apart.id)
+    return (judged, None) if stored is None and known is None else (replace(judged, item=apart), known)
 
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:
