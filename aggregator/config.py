@@ -20,6 +20,7 @@ from aggregator.normalise import source_key, without_password
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _YEAR = 366 * 86400  # seconds
+_SHORTEST_TOKEN = 16  # characters; drawn at random from letters and digits, 95 bits
 _CENTURY = 36_525  # days; much longer ones lead out of the calendar
 
 
@@ -115,6 +116,7 @@ class Store(_Table):
 
 class Server(_Table):
     listen: Annotated[str, Field(pattern=r"^(|\S+:\d{1,5})$")] = "127.0.0.1:8080"
+    token: str = Field(default="", repr=False)
 
 
 class Push(_Table):
@@ -179,10 +181,12 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     problems += _duplicates(sources)
     store_url, missing = _expand(document.store.url, environ)
     problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
+    server, wrong = _with_token(document.server, environ)
+    problems += wrong
     if problems:
         raise ConfigError(*(f"{path}: {problem}" for problem in problems))
     fields: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
-    fields |= {"source": sources, "store": Store(url=store_url), "path": path.absolute()}
+    fields |= {"source": sources, "store": Store(url=store_url), "server": server, "path": path.absolute()}
     return Config(**fields)
 
 
@@ -222,6 +226,14 @@ def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
     """Text with ${VAR} replaced, and the names of the variables that are not set."""
     names = re.findall(r"\$\{(\w+)\}", text)
     return re.sub(r"\$\{(\w+)\}", lambda found: environ.get(found[1], ""), text), [n for n in names if n not in environ]
+
+
+def _with_token(server: Server, environ: Mapping[str, str]) -> tuple[Server, list[str]]:
+    token, missing = _expand(server.token, environ)
+    problems = [f"[server] token: the environment variable {name} is not set" for name in missing]
+    if not missing and server.token and len(token) < _SHORTEST_TOKEN:
+        problems.append(f"[server] token is shorter than {_SHORTEST_TOKEN} characters and could be guessed")
+    return server.model_copy(update={"token": token}), problems
 
 
 def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tuple[list[SourceTable], list[str]]:

@@ -7,15 +7,19 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
 
 from aggregator import lookup, report
 from aggregator.app import App, load_subject, open_app
 from aggregator.config import Config, load
+from aggregator.desk import Desk
 from aggregator.errors import AggregatorError, ConfigError
+from aggregator.guard import Guard
 from aggregator.health import Overview, metrics
 from aggregator.inquiry import Search
+from aggregator.office import routes
 from aggregator.ports import Clock
 from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app
@@ -75,7 +79,7 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
     with open_app(config, clock) as app:
         rounds = Rounds(app)
         rounds.publish()
-        with _serving(app), ringing(rounds.go, LOOK):
+        with serving(app, rounds), ringing(rounds.go, LOOK):
             fresh = _wait(config, signals)
             app.engine.close()  # no visit begins any more; leaving waits for those under way
     return fresh
@@ -89,6 +93,7 @@ class Rounds:
         self._unpublished = False  # something that was settled is not published yet
         self._failed = False  # publishing did, the last time
         self._tried = app.collector.clock.now()
+        self._turn = threading.Lock()
 
     def go(self) -> None:
         """Visit what is due and publish what it brought, now and then on the way, too."""
@@ -115,17 +120,28 @@ class Rounds:
         now = self._app.collector.clock.now()
         if not self._unpublished or timedelta(0) <= now - self._tried < wait:
             return
+        self.try_to_publish()
+
+    def try_to_publish(self) -> bool:
+        """Publish what is told; False: it could not be written, and is tried again."""
         try:
             self.publish()
         except AggregatorError as error:
             self._failed = True
-            log.error("what was found is stored and not published yet: %s", error)
+            log.error("what is stored is not published yet: %s", error)
+        return not self._failed
 
     def publish(self) -> None:
-        """Publish what is told; PublishError if it cannot be written."""
-        self._tried = self._app.collector.clock.now()
-        done = self._app.publish()
-        self._unpublished = self._failed = False
+        """Publish what is told; PublishError if it cannot be written. One at a time, whoever asks for it."""
+        with self._turn:
+            self._tried = self._app.collector.clock.now()
+            self._unpublished = False  # what is settled from here on is published next time
+            try:
+                done = self._app.publish()
+            except AggregatorError:
+                self._unpublished = True
+                raise
+            self._failed = False
         if done.changed or done.problems:
             log.info("%s", report.published(done, self._app.config.resolve(self._app.config.feed.output)))
 
@@ -148,7 +164,7 @@ def _wait(config: Config, signals: Signals) -> Config:
 
 
 @contextmanager
-def _serving(app: App) -> Iterator[None]:
+def serving(app: App, rounds: Rounds) -> Iterator[None]:
     """The published folder over HTTP, unless the configuration says not to."""
     listen = app.config.server.listen
     if not listen:
@@ -159,7 +175,7 @@ def _serving(app: App) -> Iterator[None]:
         app.config.resolve(app.config.feed.output),
         health=lambda: _health(app),
         metrics=lambda: metrics(_overview(app)),
-        status=lambda: _status(app),
+        status=routes(_desk(app, rounds), Guard(app.config.server.token, app.config.feed.link), app.collector.clock),
         gone=app.store.is_gone,
         search=Search(
             page=lambda text, number: lookup.page(app.store, app.frame, text, number),
@@ -184,6 +200,7 @@ def _health(app: App) -> tuple[bool, dict[str, object]]:
     return not overview.silent, {"worries": overview.worries()}
 
 
-def _status(app: App) -> str:
-    overview = _overview(app)
-    return f"{report.worries(overview)}\n\n{report.plain(report.sources(overview))}\n"
+def _desk(app: App, rounds: Rounds) -> Desk:
+    listed = app.config.listed(enabled=True) + app.config.listed(enabled=False)
+    frame = replace(app.frame, sources=listed)
+    return Desk(app.store, app.rules, app.collector.clock, frame, rounds.try_to_publish)

@@ -24,7 +24,10 @@ from aggregator.entries import (
     story_path,
     timestamp,
 )
+from aggregator.health import remark, trouble
 from aggregator.model import Edition, Evidence, Line, Member, Story
+from aggregator.normalise import without_password
+from aggregator.spans import ago, ahead, span
 from aggregator.wording import wording
 
 if TYPE_CHECKING:
@@ -128,6 +131,21 @@ def found_html(edition: Edition, entries: tuple[Entry, ...], looked: Looked) -> 
     words, stories = wording(edition.language), tuple(entry.story for entry in entries)
     page = _template("search.html").render(edition=edition, words=words, stories=stories, looked=looked, sign=_sign())
     return page.encode()
+
+
+def operator_html(name: str, **what: object) -> str:
+    """One of the operator's pages, templates/desk/`name`.html, made from what it needs; see the module desk."""
+    return _template(f"desk/{name}.html").render(sign=_sign(), **what)
+
+
+def operator_style() -> str:
+    """The style sheet of the operator's pages."""
+    return _read("page.css") + "\n" + _read("desk/desk.css") + "\n"
+
+
+def source_number(url: str) -> str:
+    """What a source is called in the addresses of the operator's pages: its own address may hold a password."""
+    return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def _first_of(month: str) -> date:
@@ -263,13 +281,20 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "address": publishable,
+        "ago": ago,
+        "ahead": ahead,
         "because": because,
         "day": wording("en").on_day,
         "direction": direction,
         "language": language_name,
         "month_path": month_path,
         "others": others,
+        "remark": remark,
+        "source_number": source_number,
+        "span": span,
         "story_path": story_path,
         "timestamp": timestamp,
+        "trouble": trouble,
+        "without_password": without_password,
     }
     return environment

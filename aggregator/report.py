@@ -32,6 +32,7 @@ from aggregator.model import (
 from aggregator.normalise import without_password
 from aggregator.press import Published
 from aggregator.settle import Settled
+from aggregator.spans import ago, ahead
 
 Part = Table | str
 
@@ -39,7 +40,7 @@ Part = Table | str
 def line(settled: Settled) -> str:
     """One visit in one line: to which source, what came of it, when it is due again, and why."""
     plan = settled.plan
-    again = f"next {_ahead(plan.due, settled.visit.finished)}, {plan.why}"
+    again = f"next {ahead(plan.due, settled.visit.finished)}, {plan.why}"
     return f"{settled.visit.source.name}: {said(settled)}; {again}"
 
 
@@ -99,10 +100,10 @@ def sources(overview: Overview) -> Table:
             state(one, overview.now).value,
             str(one.seen or ""),
             str(one.kept or ""),
-            _ago(one.last_new, overview.now),
-            _ago(one.last_visit, overview.now),
+            ago(one.last_new, overview.now),
+            ago(one.last_visit, overview.now),
             "failed" if one.failures else one.came,
-            _ahead(one.next_due, overview.now) if one.enabled else "",
+            ahead(one.next_due, overview.now) if one.enabled else "",
             Text(remark(one)),
         )
     return table
@@ -313,19 +314,3 @@ def _labelled(one: Labelled) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _ago(then: datetime | None, now: datetime) -> str:
-    return f"{_span(now - then)} ago" if then else "never"
-
-
-def _ahead(then: datetime | None, now: datetime) -> str:
-    return "" if then is None else "now" if then <= now else f"in {_span(then - now)}"
-
-
-def _span(length: timedelta) -> str:
-    seconds = max(0, int(length.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

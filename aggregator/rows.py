@@ -37,7 +37,8 @@ from aggregator.schema import item, memory, rhythm, story
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1) // _MICROSECOND
-BEYOND_TIME = 2**63 - 1  # later than any moment
+LARGEST = 2**63 - 1  # of all numbers that a database takes
+BEYOND_TIME = LARGEST  # later than any moment
 
 # Shared by at least so many items of a source, a sentence says nothing about any of them: two may quote one another.
 BOILERPLATE = 3

@@ -1,20 +1,18 @@
-"""Hands out the published folder over HTTP cheaply, and shows the operator the state."""
+"""Hands out the published folder over HTTP cheaply, and what else is served beside it."""
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from aggregator import inquiry
 from aggregator.answers import Representation, best_coding, represent, respond
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
 
 _CACHED_FILES = 64  # versions of files held in memory, in all codings: some 20 MB with feeds of 150 kB
 _SETTLED = 100_000_000  # nanoseconds; ticks are 1 to 10 ms
@@ -46,7 +45,6 @@ _ON_EVERY_ANSWER = {
     ),
 }
 _STORY = re.compile(r"story/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.html")
-_FORWARDING = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +67,18 @@ def build_app(
     *,
     health: Callable[[], tuple[bool, dict[str, Any]]],
     metrics: Callable[[], str],
-    status: Callable[[], str],
+    status: Sequence[Route] = (),
     gone: Callable[[str], bool] = lambda _: False,
     search: inquiry.Search | None = None,
 ) -> Starlette:
-    """The published folder at /, and /health, /metrics, /status and, where it is given, /search beside it.
+    """The published folder at /, and /health, /metrics, the operator's pages and, where it is given, /search beside it.
 
-    `health`: is all well, and the facts; `metrics`: Prometheus text; `status`: the operator's page, HTML or plain
-    text; `gone`: was a story of this id told once, and is no more. Each is called in a worker thread, once for each
-    request.
+    `health`: is all well, and the facts; `metrics`: Prometheus text; `gone`: was a story of this id told once, and is
+    no more. Each is called in a worker thread, once for each request. `status`: the operator's pages (office.routes).
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.responses import JSONResponse, PlainTextResponse, Response
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
     def show_health(_: Request) -> Response:
@@ -91,20 +88,13 @@ def build_app(
     def show_metrics(_: Request) -> Response:
         return Response(metrics(), headers=_NOT_KEPT, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    def show_status(request: Request) -> Response:
-        if not _is_operator(request.client.host if request.client else "", request.headers):
-            return PlainTextResponse("The status page is shown on this machine only.\n", 403, _NOT_KEPT)
-        page = status()
-        kind = "text/html" if page.lstrip().startswith("<") else "text/plain"
-        return Response(page, headers=_NOT_KEPT, media_type=kind)
-
     def show_file(request: Request) -> Response:
         return _answer(folder, request, gone, open=search is not None)
 
     routes = [
         Route("/health", show_health),
         Route("/metrics", show_metrics),
-        Route("/status", show_status),
+        *status,
         *(inquiry.routes(search) if search else ()),
         Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
     ]
@@ -115,7 +105,10 @@ _NOT_KEPT = {"cache-control": "no-store"}
 
 
 class _WithHeaders:
-    """Adds to every answer, errors too, what keeps browsers from doing more with it than show it."""
+    """Adds to every answer, errors too, what keeps browsers from doing more with it than show it.
+
+    What an answer says itself stands.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -123,8 +116,10 @@ class _WithHeaders:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
+                given = message.get("headers", ())
+                said = {name for name, _ in given}
                 added = [(name.encode(), value.encode()) for name, value in _ON_EVERY_ANSWER.items()]
-                message = message | {"headers": [*message.get("headers", ()), *added]}
+                message = message | {"headers": [*given, *(one for one in added if one[0] not in said)]}
             await send(message)
 
         await self._app(scope, receive, send_guarded)
@@ -200,30 +195,6 @@ def _represent(version: _Version, open: bool, coding: str) -> Representation:
     if open and version.path.suffix == ".html":  # the box to search with, which lies in a template
         content = content.replace(b"<template>", b"").replace(b"</template>", b"")
     return represent(content, _media_type(version.path, content), coding)
-
-
-def _is_operator(peer: str, headers: Mapping[str, str]) -> bool:
-    """Is it someone on this machine who asks, directly?
-
-    The peer's address decides, and no header can make up for it. A proxy on this machine speaks for strangers, and a
-    strange host name means that a web page elsewhere had its name point here (DNS rebinding): both are refused.
-    """
-    if any(name in headers for name in _FORWARDING):
-        return False
-    try:
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    except ValueError:
-        return False
-    return _is_loopback(peer) and (host == "localhost" or _is_loopback(host))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return (mapped or parsed).is_loopback
 
 
 class Server:

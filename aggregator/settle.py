@@ -128,7 +128,7 @@ def _plan(rules: Rules, visit: Visit, rhythm: Rhythm) -> Plan:
 def _past(visit: Visit, plan: Plan, new: int = 0, kept: int = 0) -> Past:
     match visit.outcome:
         case Changed(problems=problems):
-            outcome, said = "changed", " ".join(problems)
+            outcome, said = "changed", " ".join(["From its hub." if visit.pushed else "", *problems]).strip()
         case Unchanged(by=by):
             outcome, said = "unchanged", by
         case Failed(message=message):

@@ -247,6 +247,8 @@ class SqlStore:
             return many_items(connection, or_(item.c.link == link_or_id, item.c.id == link_or_id))
 
     def item(self, key: int) -> StoredItem | None:
+        if not 0 <= key <= rows.LARGEST:
+            return None
         with self._database.reading() as connection:
             return one_item(connection, item.c.key == key)
 

@@ -1,6 +1,8 @@
-"""What holds for every test, and the PostgreSQL server that several of them share."""
+"""What holds for every test, and the PostgreSQL server and the browser that several of them share."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,8 @@ from tests import postgres
 # alone was seen to take 300, above hypothesis' own limit of 200.
 settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")
+
+CHROMIUM = Path("/usr/bin/chromium")
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,15 @@ def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
     """The address of an empty database of PostgreSQL."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for a module's tests."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed (Debian: chromium)")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -129,3 +129,19 @@ def test_a_variable_that_is_not_set_is_a_mistake_unless_the_source_is_disabled(t
     text = '[[source]]\nurl = "https://e.org/"\nheaders = { A = "${NO_SUCH}" }\n'
     assert "NO_SUCH is not set" in problems(tmp_path, text)[0]
     load(written(tmp_path, text + "enabled = false\n"), {})
+
+
+def test_the_operator_s_token_is_a_secret_that_cannot_be_guessed(tmp_path: Path) -> None:
+    """From the environment, in no representation; a short one or none where one was meant is a mistake."""
+    path = written(tmp_path, '[server]\ntoken = "${TOKEN}"\n')
+    config = load(path, {"TOKEN": "s3cret" * 4})
+    assert config.server.token == "s3cret" * 4
+    assert "s3cret" not in repr(config)
+    for environ, said in (
+        ({}, "TOKEN is not set"),
+        ({"TOKEN": "s3cret"}, "shorter than 16"),
+        ({"TOKEN": ""}, "shorter"),
+    ):
+        with pytest.raises(ConfigError, match=said) as caught:
+            load(path, environ)
+        assert "s3cret" not in str(caught.value)

@@ -36,9 +36,7 @@ def site(store: SqlStore, tmp_path: Path) -> Iterator[str]:
         page=lambda text, number: lookup.page(store, FRAME, text, number),
         feed=lambda text: lookup.feed(store, FRAME, text),
     )
-    app = build_app(
-        tmp_path / "public", health=lambda: (True, {}), metrics=lambda: "", status=lambda: "", search=search
-    )
+    app = build_app(tmp_path / "public", health=lambda: (True, {}), metrics=lambda: "", search=search)
     server = Server(app, "127.0.0.1", 0)
     server.start()
     yield server.address

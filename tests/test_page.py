@@ -19,7 +19,6 @@ from aggregator.serve import Server, build_app
 from tests.editions import NOON, REALISTIC, edition, member, story
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -53,16 +52,6 @@ HOSTILE_EDITION = replace(
 )
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed (Debian: chromium)")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 class Visit:
     """A page opened from a real server, and all that the browser said and asked for meanwhile."""
 
@@ -91,7 +80,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
         lines = [Line(story.id, story.title, story.language, story.told) for story in published.stories]
         files = render(published) | render_stories(published) | render_month(published, "2026-03", lines)
         FolderPublisher(tmp_path).publish(files)
-        app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "", status=lambda: "")
+        app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "")
         servers.append(Server(app, "127.0.0.1", 0))
         servers[-1].start()
         visits.append(Visit(browser, servers[-1].address + at, **settings))

@@ -144,7 +144,7 @@ class Desk:
         self._frame = replace(FRAME, link=self.server.address)
 
     def _serve(self, port: int) -> Server:
-        app = build_app(self._folder / "public", health=lambda: (True, {}), metrics=lambda: "", status=lambda: "")
+        app = build_app(self._folder / "public", health=lambda: (True, {}), metrics=lambda: "")
         server = Server(app, "127.0.0.1", port)
         server.start()
         return server

@@ -343,7 +343,7 @@ ARCHIVED = [
 @contextmanager
 def served(folder: Path, store: SqlStore) -> Iterator[str]:
     server = Server(
-        build_app(folder, health=lambda: (True, {}), metrics=lambda: "", status=lambda: "", gone=store.is_gone),
+        build_app(folder, health=lambda: (True, {}), metrics=lambda: "", gone=store.is_gone),
         "127.0.0.1",
         0,
     )

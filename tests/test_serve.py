@@ -6,7 +6,6 @@ import gzip
 import http.client
 import itertools
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -38,7 +37,6 @@ class Site:
             folder,
             health=lambda: (self.well, {"sources": 40}),
             metrics=lambda: "aggregator_stories 4\n",
-            status=lambda: "<!DOCTYPE html><title>Status</title>",
         )
         self.server = Server(app, "127.0.0.1", 0)
 
@@ -192,7 +190,7 @@ def test_feeds_may_be_read_by_pages_elsewhere(site: Site) -> None:
     assert "access-control-allow-origin" not in site.ask("/").headers
 
 
-@pytest.mark.parametrize("path", ["/", "/rss.xml", "/nothing", "/health", "/metrics", "/status", "/../x"])
+@pytest.mark.parametrize("path", ["/", "/rss.xml", "/nothing", "/health", "/metrics", "/../x"])
 def test_every_answer_is_guarded(site: Site, path: str) -> None:
     """No answer, errors included, is guessed to be another type, framed, or allowed to run a script."""
     headers = site.ask(path).headers
@@ -261,51 +259,6 @@ def test_metrics_are_for_prometheus(site: Site) -> None:
     assert answer.body == b"aggregator_stories 4\n"
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"Host": "localhost:1"}, 200),
-        ({"Host": "[::1]:1"}, 200),
-        ({"Host": "rebound.example"}, 403),
-        ({"Host": ""}, 403),
-        ({"X_Forwarded_For": "127.0.0.1"}, 403),
-        ({"Forwarded": "for=127.0.0.1"}, 403),
-    ],
-)
-def test_the_status_page_is_for_this_machine(site: Site, headers: dict[str, str], status: int) -> None:
-    """/status is shown to a browser on this machine, not through a proxy, nor to a page whose name points here."""
-    answer = site.ask("/status", **headers)
-    assert answer.status == status
-    assert (b"<title>Status" in answer.body) == (status == 200)
-
-
-def outward_address() -> str | None:
-    """An address of this machine that is not loopback; nothing is sent to find it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
-
-
-def test_the_status_page_is_not_for_others(site: Site) -> None:
-    """A request from another address gets 403, and no header can talk it round."""
-    address = outward_address()
-    if address is None or address.startswith("127."):
-        pytest.skip("this machine has no address but loopback")
-    server = Server(site.server._app, "0.0.0.0", 0)
-    server.start()
-    try:
-        port = urlsplit(server.address).port
-        for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}, {"Host": "localhost"}):
-            assert requests.get(f"http://{address}:{port}/status", headers=headers, timeout=10).status_code == 403
-        assert requests.get(f"http://{address}:{port}/rss.xml", timeout=10).status_code == 200
-    finally:
-        server.stop()
-
-
 def test_versions_that_only_the_bytes_tell_apart(site: Site) -> None:
     """A file whose new version has the old one's inode, size and time, as can happen within a tick, is sent anew."""
     path = site.folder / "twin.txt"
@@ -347,9 +300,7 @@ def test_readers_see_whole_files_while_they_are_replaced(site: Site) -> None:
 def test_a_missing_folder_is_an_empty_one(tmp_path: Path) -> None:
     """Before the first publishing nothing is found, and /health answers."""
     nothing: Any = lambda: ""  # noqa: E731
-    server = Server(
-        build_app(tmp_path / "none", health=lambda: (True, {}), metrics=nothing, status=nothing), "127.0.0.1", 0
-    )
+    server = Server(build_app(tmp_path / "none", health=lambda: (True, {}), metrics=nothing), "127.0.0.1", 0)
     server.start()
     try:
         assert requests.get(server.address, timeout=10).status_code == 404
