@@ -99,6 +99,10 @@ class App:
         entries = self.config.feed.max_entries
         return press.publish(self.store, self.publisher, self.frame, entries, everything=everything)
 
+    def is_behind(self) -> bool:
+        """Whether publishing would bring something; see press.is_behind."""
+        return press.is_behind(self.store, self.publisher)
+
     def kept_up(self) -> App:
         """The same with a judge whom the curator's latest decisions taught; what is stored is judged anew by it."""
         judge = _keep_up(self.store, self.rules, self.collector.judge, self.config, self.collector.clock.now())

@@ -106,6 +106,7 @@ class Rounds:
             self._publish_after(PUBLISH)
         if outcomes:
             log.info("%s", report.summary(outcomes))
+        self._unpublished = self._unpublished or self._app.is_behind()  # another process may have settled something
         self._publish_after(AGAIN if self._failed else timedelta(0))
 
     def _keep_up(self) -> None:

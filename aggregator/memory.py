@@ -124,7 +124,7 @@ class _State:
     names: dict[str, str] = field(default_factory=dict)  # every id a story goes by → the story's own
     parted: dict[int, frozenset[str]] = field(default_factory=dict)
     gone: dict[str, Gone] = field(default_factory=dict)
-    unpublished: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)  # names of stories → the mark of their last change
     settings: dict[str, str] = field(default_factory=dict)
     visits: dict[int, Past] = field(default_factory=dict)
     deeds: dict[int, Deed] = field(default_factory=dict)
@@ -155,9 +155,10 @@ class MemoryWork:
 
     def close(self) -> None:
         """Note which stories have to be published anew; the last act of the transaction."""
+        mark = max(self._state.changes.values(), default=0) + 1
         for name, own in self._state.names.items():
             if own in self._touched:
-                self._state.unpublished[name] = self._state.unpublished.get(name, 0) + 1
+                self._state.changes[name] = mark
         self._touched.clear()
 
     def find(self, source: str, id: str) -> StoredItem | None:
@@ -526,12 +527,11 @@ class MemoryStore:
         found.sort(key=lambda one: one.told or one.updated, reverse=True)
         return tuple(found[offset : offset + limit])
 
-    def unpublished(self) -> Mapping[str, int]:
-        return dict(self._state.unpublished)
+    def mark(self) -> int:
+        return max(self._state.changes.values(), default=0)
 
-    def acknowledge(self, marks: Mapping[str, int]) -> None:
-        with self._writing() as state:
-            state.unpublished = {id: mark for id, mark in state.unpublished.items() if marks.get(id) != mark}
+    def changed(self, after: int) -> frozenset[str]:
+        return frozenset(id for id, mark in self._state.changes.items() if mark > after)
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
         found = self._state.items.values()

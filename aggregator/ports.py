@@ -86,6 +86,14 @@ class Publisher(Protocol):
         """Take files away; the names of those that were there. Raises PublishError."""
         ...
 
+    def remembered(self) -> str | None:
+        """What `remember` was last told; None: nothing, or it is lost. It goes where the files go, and is no file."""
+        ...
+
+    def remember(self, text: str) -> None:
+        """Keep a short text about the files, for who publishes next. Raises PublishError."""
+        ...
+
     def names(self, folder: str = "") -> frozenset[str]:
         """What is published right in a folder ("": the topmost), as `publish` names it; none where it is missing."""
         ...
@@ -282,12 +290,12 @@ class Store(Protocol):
         """Whether a story of this id was told once and is told no more, on its own or as part of another."""
         ...
 
-    def unpublished(self) -> Mapping[str, int]:
-        """Ids of stories, merged ones included, that changed since they were acknowledged as published → a mark."""
+    def mark(self) -> int:
+        """The mark of the last change of any story; it grows with each; 0: none yet."""
         ...
 
-    def acknowledge(self, marks: Mapping[str, int]) -> None:
-        """These stories are published as they were with these marks; what changed since stays unpublished."""
+    def changed(self, after: int) -> frozenset[str]:
+        """Ids of stories, merged ones and those gone included, whose last change has a greater mark."""
         ...
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from aggregator import render
@@ -42,24 +42,46 @@ def publish(
 
 
 def _publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool) -> Published:
-    changes = store.unpublished()
+    mark, stands, form = store.mark(), _stands(publisher), _form(frame)
+    anew = everything or stands.form != form or stands.mark > mark or "index.html" not in publisher.names()
+    changes = frozenset() if anew else store.changed(stands.mark)
     pages = store.turn(max(1, min(PAGE, max_entries // 2)), max_entries or None)
     gone = store.gone(max(TOMBSTONES, len(changes)))
-    form = _form(frame)
-    anew = everything or store.get("form") != form or "index.html" not in publisher.names()
     press = _Press(store, publisher, replace(frame, pages=pages, gone=gone[:TOMBSTONES], days=store.days()))
     press.print_changes(changes)
     if anew:
         press.print_all(max_entries)
     else:
         press.print_pages({one.page for one in gone if one.id in changes})
-    press.print_months(anew)
+    months = press.print_months({} if anew else stands.months)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
-    if anew:
-        store.put("form", form)
-    store.acknowledge(changes)
+    if (stood := _Stands(mark, form, months)) != stands:
+        publisher.remember(json.dumps(asdict(stood)))
     return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems)))
+
+
+def is_behind(store: Store, publisher: Publisher) -> bool:
+    """Whether a story has changed since this place was published, by whomever: other processes share the store."""
+    return _stands(publisher).mark != store.mark()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stands:
+    """What a folder holds. It is remembered there and not in the store: there may be several folders."""
+
+    mark: int = 0  # of the last change that is in it (ports.Store.mark); beyond the store's, that was put back
+    form: str = ""  # see _form
+    months: dict[str, int] = field(default_factory=dict)  # "2026-03" → stories on its page
+
+
+def _stands(publisher: Publisher) -> _Stands:
+    """What the folder remembers; where that is nothing, or of another version, it is written anew."""
+    try:
+        stands = _Stands(**json.loads(publisher.remembered() or "{}"))
+    except (TypeError, ValueError):
+        return _Stands()
+    return stands if isinstance(stands.mark, int) and isinstance(stands.months, dict) else _Stands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +116,21 @@ class _Press:
             if number in reopened or not render.page_names(number) <= there:
                 self.put(self._page(number, self.store.page(number)))
 
-    def print_months(self, anew: bool) -> None:
-        """Write the pages of months whose stories changed, or changed in number, and remove those of none."""
+    def print_months(self, known: Mapping[str, int]) -> dict[str, int]:
+        """Write the pages of months whose stories changed, or changed in number, and remove those of none.
+
+        `known`: stories on the page of each month as it stands; the result: as it stands now.
+        """
         counts = Counter[str]()
         for day, count in self.frame.days:
             counts[f"{day:%Y-%m}"] += count
-        known: dict[str, int] = {} if anew else json.loads(self.store.get("months") or "{}")
         for month, count in sorted(counts.items()):
             if month in self.months or known.get(month) != count:
                 begin = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
                 end = (begin + timedelta(days=31)).replace(day=1)
                 self.put(render.render_month(self.frame, month, self.store.lines(begin, end)))
         self.changed.extend(self.publisher.remove(month_path(month) for month in known.keys() - counts))
-        if known != counts:
-            self.store.put("months", json.dumps(counts))
+        return dict(sorted(counts.items()))
 
     def print_all(self, max_entries: int) -> None:
         """Write every story's page and every page of the archive anew, and remove the pages of no story."""
@@ -146,6 +169,10 @@ def _presented(frame: Edition, told: Iterable[StoredStory]) -> Iterator[Story]:
 
 
 def _form(frame: Edition) -> str:
-    """A digest of all but the stories that an archived document or a story's page is made from."""
-    words = (_FORM, frame.title, frame.link, frame.description, frame.language, str(frame.excerpt_characters))
+    """A digest of all but the stories that an archived document or a story's page is made from.
+
+    The store is told from others by when it was first used, which dates a frame without stories.
+    """
+    store, texts = frame.updated.isoformat(), (frame.title, frame.link, frame.description, frame.language)
+    words = (_FORM, store, *texts, str(frame.excerpt_characters))
     return hashlib.blake2b("\0".join(words).encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()

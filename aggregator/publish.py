@@ -20,6 +20,7 @@ _UNFINISHED = re.compile(r"\..+\.(\d+)\.unfinished")
 # More files than this are forced to disk all at once: one by one, each waits for the disk, and a first publishing has
 # a page for each story.
 _FORCED_ONE_BY_ONE = 12
+_REMEMBERED = ".published"
 
 
 class FolderPublisher:
@@ -71,6 +72,20 @@ class FolderPublisher:
             raise PublishError(_in_words(self._folder, error)) from error
         return tuple(removed)
 
+    def remembered(self) -> str | None:
+        """What a hidden file in the folder says."""
+        try:
+            return (self._folder / _REMEMBERED).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+    def remember(self, text: str) -> None:
+        """Written last, when all that it speaks of is on disk; PublishError if the folder cannot be written."""
+        try:
+            self._replace({self._folder / _REMEMBERED: text.encode()})
+        except OSError as error:
+            raise PublishError(_in_words(self._folder, error)) from error
+
     def names(self, folder: str = "") -> frozenset[str]:
         """The published files right in a folder below, "" for the topmost; PublishError if it cannot be read."""
         place = self._folder / _checked(folder) if folder else self._folder
@@ -115,6 +130,7 @@ class MemoryPublisher:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._turn = Lock()
+        self._text: str | None = None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -133,6 +149,12 @@ class MemoryPublisher:
         for name in removed:
             del self.files[str(_checked(name))]
         return removed
+
+    def remembered(self) -> str | None:
+        return self._text
+
+    def remember(self, text: str) -> None:
+        self._text = text
 
     def names(self, folder: str = "") -> frozenset[str]:
         """The published files right in a folder below, "" for the topmost; PublishError for one outside."""

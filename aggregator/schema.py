@@ -171,8 +171,9 @@ gone = Table(
     Column("at", Number),
     Column("page", Number),
 )
-# Ids of stories that have changed since they were last published; `mark` grows with each further change.
-unpublished = Table("unpublished", TABLES, Column("id", Text, primary_key=True), Column("mark", Number))
+# Ids of stories and the mark of their last change; marks grow with each transaction. What a folder was published up
+# to is written in the folder, so that any number of them can be kept up to date.
+change = Table("change", TABLES, Column("id", Text, primary_key=True), Column("mark", Number))
 # What was done for people's safety: which story, never its text.
 deed = Table(
     "deed",
@@ -276,6 +277,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE INDEX item_ruling ON item (key, ruling) WHERE ruling IS NOT NULL",
         "CREATE INDEX item_kept ON item (score) WHERE decision = 'kept'",
+    ),
+    (
+        "CREATE TABLE change (id TEXT PRIMARY KEY, mark {number} NOT NULL)",
+        "CREATE INDEX change_mark ON change (mark)",
+        "INSERT INTO change SELECT id, 1 FROM unpublished",
+        "DROP TABLE unpublished",
+        "DELETE FROM setting WHERE name IN ('form', 'months')",
     ),
 )
 

@@ -14,7 +14,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
     func,
     insert,
     literal_column,
@@ -28,6 +27,7 @@ from aggregator.database import Database
 from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
 from aggregator.schema import (
+    change,
     deed,
     gone,
     history,
@@ -39,10 +39,9 @@ from aggregator.schema import (
     source,
     story,
     story_name,
-    unpublished,
 )
 from aggregator.search import Query
-from aggregator.work import AT_ONCE, SqlWork, many_items, many_stories, one_item
+from aggregator.work import AT_ONCE, LAST_MARK, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
 
@@ -233,14 +232,13 @@ class SqlStore:
             found = connection.execute(_GONE.where(gone.c.id == id)).one_or_none()
         return found is not None and found.into in (None, id)
 
-    def unpublished(self) -> Mapping[str, int]:
+    def mark(self) -> int:
         with self._database.reading() as connection:
-            return {row.id: row.mark for row in connection.execute(select(unpublished))}
+            return connection.execute(LAST_MARK).scalar() or 0
 
-    def acknowledge(self, marks: Mapping[str, int]) -> None:
-        if marks:
-            with self._database.writing() as connection:
-                connection.execute(_ACKNOWLEDGE, [{"id_": id, "mark_": mark} for id, mark in marks.items()])
+    def changed(self, after: int) -> frozenset[str]:
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(select(change.c.id).where(change.c.mark > after)).scalars())
 
     def items(self, link_or_id: str) -> tuple[StoredItem, ...]:
         with self._database.reading() as connection:
@@ -369,7 +367,6 @@ _GONE = (
     .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
     .outerjoin(story, and_(story.c.number == story_name.c.story, story.c.told.is_not(None)))
 )
-_ACKNOWLEDGE = delete(unpublished).where(unpublished.c.id == bindparam("id_"), unpublished.c.mark == bindparam("mark_"))
 _ORDER = (
     select(story.c.number, story.c.id, story.c.told, func.max(func.coalesce(item.c.published, item.c.first_seen)))
     .join(item, item.c.story == story.c.number)

@@ -35,6 +35,7 @@ from aggregator.holding import joined
 from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit, Withholding
 from aggregator.planting import seed_judged, seed_told
 from aggregator.schema import (
+    change,
     deed,
     gone,
     history,
@@ -66,6 +67,7 @@ _PLACE = _PLACES.where(item.c.key == bindparam("key_"))
 _STORY = (
     select(story).join(story_name, story_name.c.story == story.c.number).where(story_name.c.name == bindparam("id_"))
 )
+LAST_MARK = select(func.max(change.c.mark))
 _CHANGE = update(item).where(item.c.key == bindparam("key_"))
 _RECORD = update(rhythm).where(rhythm.c.url == bindparam("url_"))
 _REMEMBER = update(memory).where(memory.c.url == bindparam("url_"))
@@ -172,8 +174,9 @@ class SqlWork:
     def close(self) -> None:
         """Note which stories have to be published anew, and found by other words; the last act of the transaction."""
         touched = sorted(self._touched)
-        for number in touched:
-            self._connection.execute(_UNPUBLISH, {"story": number})
+        if touched:
+            mark = (self._connection.execute(LAST_MARK).scalar() or 0) + 1
+            self._connection.execute(_NOTE_CHANGE, [{"story": number, "mark": mark} for number in touched])
         fulltext.index(self._connection, touched)
 
     def find(self, source: str, id: str) -> StoredItem | None:
@@ -467,9 +470,9 @@ _LOG = insert(history)
 _NEWEST_VISIT = select(func.max(history.c.number)).scalar_subquery()
 _FORGET_VISITS = delete(history).where(history.c.number <= _NEWEST_VISIT - REMEMBERED)
 _FORGET = delete(gone).where(gone.c.id == bindparam("id_"))
-_UNPUBLISH = text(
-    "INSERT INTO unpublished (id, mark) SELECT name, 1 FROM story_name WHERE story = :story"
-    " ON CONFLICT (id) DO UPDATE SET mark = unpublished.mark + 1"
+_NOTE_CHANGE = text(
+    "INSERT INTO change (id, mark) SELECT name, CAST(:mark AS BIGINT) FROM story_name WHERE story = :story"
+    " ON CONFLICT (id) DO UPDATE SET mark = excluded.mark"
 )
 _INDEX = insert(item_key)
 _UNINDEX = delete(item_key).where(

@@ -13,7 +13,7 @@ from lxml import etree, html
 from aggregator.memory import MemoryStore
 from aggregator.model import Evidence
 from aggregator.ports import Publisher, Store
-from aggregator.press import PAGE, publish
+from aggregator.press import PAGE, is_behind, publish
 from aggregator.publish import FolderPublisher, MemoryPublisher
 from aggregator.store import SqlStore
 from tests.telling import FRAME, HOUR, NOW, judged, name, tell
@@ -299,9 +299,70 @@ def test_pages_are_smaller_than_the_document(store: Store, public: MemoryPublish
 
 
 def test_a_failed_publishing_is_made_up_for(store: Store, tmp_path: Path) -> None:
-    """What could not be written stays on the list of what is unpublished."""
+    """What could not be written is written the next time."""
+    public = FolderPublisher(tmp_path / "public")
     tell(store, 1)
     (tmp_path / "public").write_bytes(b"in the way")
     with pytest.raises(Exception, match="Cannot write"):
-        publish(store, FolderPublisher(tmp_path / "public"), FRAME, 4)
-    assert store.unpublished().keys() == {name(1)}
+        publish(store, public, FRAME, 4)
+    assert is_behind(store, public)
+    (tmp_path / "public").unlink()
+    publish(store, public, FRAME, 4)
+    assert (tmp_path / "public" / page(1)).is_file()
+    assert not is_behind(store, public)
+
+
+def test_every_place_is_kept_up_to_date(store: Store, tmp_path: Path) -> None:
+    """Several processes may share a store: what one has published is still to be published by the others."""
+    places = [tmp_path / "one", tmp_path / "two"]
+    tell(store, *range(1, 6))
+    for place in places:
+        publish(store, FolderPublisher(place), FRAME, 4)
+    with store.begin() as work:
+        work.merge(name(2), into=name(3), now=NOW)
+    tell(store, 6)
+    for place in places:
+        assert is_behind(store, FolderPublisher(place))
+        publish(store, FolderPublisher(place), FRAME, 4)
+        assert not is_behind(store, FolderPublisher(place))
+    one, two = (
+        {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        for place in places
+    )
+    assert one == two
+    assert page(6) in one
+
+
+def test_a_place_that_is_ahead_of_the_store_is_written_anew(store: Store, public: MemoryPublisher) -> None:
+    """So it is when a backup was put in the store's place: what was told since is told no more."""
+    tell(store, 1, 2)
+    publish(store, public, FRAME, 4)
+    older = MemoryStore()
+    tell(older, 1)
+    assert is_behind(older, public)
+    publish(older, public, FRAME, 4)
+    assert page(2) not in public.files
+    assert told(public.files, "atom.xml") == [1]
+
+
+def test_a_place_of_another_store_is_written_anew(store: Store, public: MemoryPublisher) -> None:
+    """Though it may have come as far: stores are told apart by when they were first used."""
+    tell(store, 1)
+    publish(store, public, FRAME, 4)
+    other = MemoryStore()
+    tell(other, 2)
+    publish(other, public, replace(FRAME, updated=NOW + HOUR), 4)
+    assert page(1) not in public.files
+    assert told(public.files, "atom.xml") == [2]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"mark": 1, "other": 2}', '{"mark": "1"}'])
+def test_what_a_place_remembers_may_be_lost(store: Store, public: MemoryPublisher, text: str) -> None:
+    """Cut short, or of another version, it counts as nothing: all is written anew."""
+    tell(store, 1)
+    publish(store, public, FRAME, 4)
+    files = dict(public.files)
+    public.files.pop(page(1))
+    public.remember(text)
+    publish(store, public, FRAME, 4)
+    assert public.files == files

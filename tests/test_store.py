@@ -905,28 +905,30 @@ class TestStories:
         assert store.named(["urn:uuid:2", "urn:uuid:1", "urn:uuid:no"]) == {"urn:uuid:1": story, "urn:uuid:2": story}
         assert store.named([]) == {}
 
-    def test_what_changed_is_unpublished_until_acknowledged(self, shelf: Shelf) -> None:
-        """Whatever may make a story look different puts all its names on the list, also a change while publishing."""
+    def test_what_changed_is_known_from_any_mark_on(self, shelf: Shelf) -> None:
+        """Whatever may make a story look different notes all its names; each reader asks from the mark it has seen."""
         store = shelf.store
+        assert store.mark() == 0
         (key,) = tell(store, "urn:uuid:1", (judged("1"), ()))
         tell(store, "urn:uuid:2", (judged("2"), ()))
-        first = store.unpublished()
-        assert first.keys() == {"urn:uuid:1", "urn:uuid:2"}
+        first = store.mark()
+        assert store.changed(0) == {"urn:uuid:1", "urn:uuid:2"}
+        assert store.changed(first) == set()
         with store.begin() as work:
             work.edit(key, judged("1", title="Other"), ())
-        store.acknowledge(first)
-        assert store.unpublished().keys() == {"urn:uuid:1"}
-        store.acknowledge(store.unpublished())
-        assert store.unpublished() == {}
+        assert store.changed(first) == {"urn:uuid:1"}
+        second = store.mark()
         with store.begin() as work:
             work.assign(work.add(judged("3"), (), NOW), "urn:uuid:2", None)
         store = shelf.reopen()
-        assert store.unpublished().keys() == {"urn:uuid:2"}
+        assert first < second < store.mark()
+        assert store.changed(second) == {"urn:uuid:2"}
         with store.begin() as work:
             work.merge("urn:uuid:1", into="urn:uuid:2", now=NOW)
-        assert store.unpublished().keys() == {"urn:uuid:1", "urn:uuid:2"}
+        assert store.changed(second) == {"urn:uuid:1", "urn:uuid:2"}
+        assert store.changed(store.mark()) == set()
 
-    def test_what_failed_is_not_unpublished(self, store: Store) -> None:
+    def test_what_failed_is_no_change(self, store: Store) -> None:
         """A transaction that is undone leaves nothing to publish."""
 
         def half_done() -> None:
@@ -937,7 +939,7 @@ class TestStories:
 
         with pytest.raises(NotFoundError):
             half_done()
-        assert store.unpublished() == {}
+        assert (store.mark(), store.changed(0)) == (0, frozenset())
 
     def test_unknown_stories_and_items_are_errors(self, store: Store) -> None:
         """Nothing is lost in silence where an item or a story does not exist."""
@@ -971,10 +973,10 @@ class TestSeeds:
     def test_a_seed_that_is_taken_out_is_gone(self, store: Store) -> None:
         """Its story is deleted with it, remembered as gone under its name, and no longer so when it returns."""
         store.plant(SEEDS, NOW, publish=True)
-        store.acknowledge(store.unpublished())
+        planted = store.mark()
         store.plant(SEEDS[1:], NOW + DAY, publish=True)
         assert store.gone() == (Gone("urn:uuid:s1", NOW + DAY),)
-        assert "urn:uuid:s1" in store.unpublished()
+        assert "urn:uuid:s1" in store.changed(planted)
         store.plant(SEEDS, NOW + 2 * DAY, publish=True)
         assert store.gone() == ()
         store.plant(SEEDS, NOW + 3 * DAY, publish=False)
