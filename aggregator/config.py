@@ -9,13 +9,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aggregator.errors import ConfigError
-from aggregator.model import Source
+from aggregator.model import Selectors, Source
 from aggregator.normalise import source_key, without_password
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -123,6 +123,27 @@ class Push(_Table):
     hub: str = ""
 
 
+def _selector(value: str) -> str:
+    from aggregator.webpage import fault  # loads lxml and cssselect, for the few who need them
+
+    if value and (said := fault(value)):
+        raise ValueError(said)
+    return value
+
+
+Selector = Annotated[str, AfterValidator(_selector)]
+
+
+class Select(_Table):
+    """Where a page's entries stand; see model.Selectors."""
+
+    item: Annotated[Selector, Field(min_length=1)]
+    title: Selector = ""
+    link: Selector = ""
+    date: Selector = ""
+    summary: Selector = ""
+
+
 class SourceTable(_Table):
     url: WebAddress
     name: str = ""
@@ -132,6 +153,8 @@ class SourceTable(_Table):
     interval: Duration | None = None
     enabled: bool = True
     headers: Mapping[str, str] = Field(default={}, repr=False)
+    kind: Literal["feed", "sitemap", "page"] = "feed"
+    select: Select | None = None
 
 
 class Document(_Table):
@@ -178,7 +201,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     except ValidationError as error:
         raise ConfigError(*_problems(path, table, error)) from None
     sources, problems = _with_secrets(document.source, environ)
-    problems += _duplicates(sources)
+    problems += [*_duplicates(sources), *_unselected(sources)]
     store_url, missing = _expand(document.store.url, environ)
     problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
     server, wrong = _with_token(document.server, environ)
@@ -219,6 +242,8 @@ def _source(table: SourceTable) -> Source:
         priority=table.priority,
         interval=table.interval,
         headers=tuple(table.headers.items()),
+        kind=table.kind,
+        select=Selectors(**table.select.model_dump()) if table.select else None,
     )
 
 
@@ -265,12 +290,22 @@ def _duplicates(tables: list[SourceTable]) -> list[str]:
     return problems
 
 
+def _unselected(tables: list[SourceTable]) -> Iterator[str]:
+    for number, table in enumerate(tables, 1):
+        place = f"[[source]] {number} ({table.name or without_password(table.url)})"
+        if table.kind == "page" and table.select is None:
+            yield f'{place}: kind = "page" needs a table [source.select] with at least item, a CSS selector'
+        elif table.kind != "page" and table.select is not None:
+            yield f'{place}: select belongs to a source with kind = "page"'
+
+
 def _problems(path: Path, table: dict[str, Any], error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False, include_context=False):
         place = detail["loc"]
         if detail["type"] == "extra_forbidden":
             meant = nearest(str(place[-1]), _keys(place[:-1]))
-            yield f"{path}: {_place(place[:-1], table)}unknown key {place[-1]}{meant}"
+            where = _place(place[:-1], table)
+            yield f"{path}: {f'{where[:-1]}: ' if where.endswith('.') else where}unknown key {place[-1]}{meant}"
         elif detail["type"] == "missing":
             yield f"{path}: {_place(place[:-1], table)}{place[-1]} is missing"
         else:
@@ -298,6 +333,6 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
     if not place:
         return list(Document.model_fields)
     if place[0] == "source":
-        return list(SourceTable.model_fields)
+        return list(Select.model_fields if place[-1] == "select" else SourceTable.model_fields)
     table = Document.model_fields[str(place[0])].annotation
     return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []

@@ -111,6 +111,13 @@ def make_item(raw: Raw, setting: Setting) -> Item | None:
     )
 
 
+def make_items(raws: Sequence[Raw], setting: Setting) -> tuple[list[Item], list[str]]:
+    """The entries as Items, in order, and a sentence for each that was lost. Must be given to an Isolate."""
+    made = [(raw, make_item(raw, setting)) for raw in raws]
+    lost = [f"an entry without text and link was left out: {raw.link[:80]!r}" for raw, item in made if item is None]
+    return [item for _, item in made if item is not None], lost
+
+
 def one_id_each(items: Sequence[Item]) -> list[Item]:
     """Entries of one document that share an id told apart, in document order.
 

@@ -13,8 +13,19 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
+class Selectors:
+    """Where the entries of an HTML page stand, in CSS; all but the first are looked for within an item."""
+
+    item: str
+    title: str = ""  # "": the link's text
+    link: str = ""  # "": the title's link, else the first in the item
+    date: str = ""  # "": the first <time>
+    summary: str = ""  # "": none
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A feed that is read, as the operator lists it."""
+    """What is read, as the operator lists it."""
 
     url: str  # as configured; also the source's key everywhere
     name: str
@@ -23,6 +34,8 @@ class Source:
     priority: int = 5  # 1..9, 9 leads a story
     interval: timedelta | None = None  # fixed by the operator; None: adapts
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may hold secrets
+    kind: str = "feed"  # or "sitemap", "page"
+    select: Selectors | None = None  # of a page
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from aggregator import jsonfeed, xmlfeed
+from aggregator import jsonfeed, sitemap, webpage, xmlfeed
 from aggregator.charset import as_text
 from aggregator.delta import Sliced, cut, digest, shared_key
 from aggregator.errors import FeedError
 from aggregator.head import read_head
-from aggregator.items import Setting, one_id_each
+from aggregator.items import Setting, make_items, one_id_each
 from aggregator.model import Document, FeedHead, Item, Known, Source
 from aggregator.normalise import has_markup, parse_time, plain_text, shorten, single_line
 
@@ -21,6 +21,8 @@ Isolate = Callable[..., Any]  # isolate(function, *arguments) gives the function
 _MOST_NEW = 1_000  # entries read at one visit; the largest honest feed met holds 300
 _MOST_PROBLEMS = 20  # sentences; more of the same tell an operator nothing
 _DATE = re.compile(rb"<(?:dc:)?(?:pubDate|date|published|updated|issued|modified)(?:\s[^>]{0,99})?>\s*([^<]{4,60})<")
+_META = re.compile(rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]{1,40})""")
+_BEGINNING = 4_096  # bytes in which a document says what it is
 _WHITE = "\ufeff \t\r\n"
 _KINDS = (  # how documents begin that are taken for feeds now and then
     (b"%PDF", "a PDF file"),
@@ -52,12 +54,27 @@ def read(
     kind = next((name for start, name in _KINDS if data.startswith(start)), None)
     if kind:
         raise FeedError(f"the document is {kind}, not a feed")
-    text, trouble = as_text(data, content_type, source.language)
+    text, trouble = as_text(data, content_type or _meta_charset(data), source.language)
     problems = [trouble] if trouble else []
     visit = _Visit(answer_url, source, known, isolate)
+    if source.kind != "feed":
+        return _read_listing(text.encode("utf-8", "replace"), visit, problems)
     if text.lstrip(_WHITE)[:1] in ("{", "["):
         return _read_json(text.lstrip(_WHITE), visit, problems)
     return _read_xml(text, visit, problems)
+
+
+def recipe(source: Source) -> bytes | None:
+    """Changes with how a source's documents are to be read: all entries are then read anew; None: by the document."""
+    return None if source.kind == "feed" else digest(repr((source.kind, source.select)).encode())
+
+
+def onward(answer_url: str, data: bytes, source: Source, isolate: Isolate) -> sitemap.Onward | None:
+    """Where a document only leads to, as a list of sitemaps does; None: it is to be read itself. Raises FeedError."""
+    if source.kind != "sitemap" or b"<sitemapindex" not in data[:_BEGINNING]:
+        return None
+    found: sitemap.Onward | None = isolate(sitemap.onward, data, answer_url)
+    return found
 
 
 class _Visit(NamedTuple):
@@ -118,6 +135,23 @@ def _read_json(text: str, visit: _Visit, problems: list[str]) -> Document:
     return _document(head, items, choice, head_digest, [*problems, *choice.problems])
 
 
+def _read_listing(data: bytes, visit: _Visit, problems: list[str]) -> Document:
+    """A sitemap, or a page by its selectors: what it lists is found first, and only what is new made into items."""
+    source, url = visit.source, visit.url
+    if source.select is not None:
+        head, raws = visit.isolate(webpage.find, data, url, source.select)
+    else:
+        head, raws = visit.isolate(sitemap.find, data, url)
+    head_digest = recipe(source) or b""
+    choice = _Choice([raw.fingerprint for raw in raws], visit.familiar(head_digest))
+    choice.limit(lambda: False)
+    items: list[Item] = []
+    if choice.new:
+        items, lost = visit.isolate(make_items, [raws[n] for n in choice.new], visit.setting(head))
+        problems += lost
+    return _document(head, items, choice, head_digest, [*problems, *choice.problems])
+
+
 class _Choice:
     """Which of a document's entries are to be read."""
 
@@ -170,6 +204,12 @@ def _oldest_first(pieces: Sequence[bytes]) -> bool:
     """Whether a document ends with its newest entry; most begin with it."""
     moments = [found and parse_time(found[1].decode("utf-8")) for found in map(_DATE.search, (pieces[0], pieces[-1]))]
     return bool(moments[0] and moments[1] and moments[0] < moments[1])
+
+
+def _meta_charset(data: bytes) -> str | None:
+    """The encoding that an HTML page names in its head, as the header that was not sent."""
+    found = _META.search(data[:_BEGINNING])
+    return f"text/html; charset={found[1].decode('ascii')}" if found else None
 
 
 def _what(text: str, sliced: Sliced) -> str:

@@ -12,11 +12,13 @@ from functools import partial
 from aggregator import pace, parse
 from aggregator.errors import AggregatorError, FeedError
 from aggregator.model import (
+    Answer,
     Changed,
     Failed,
     FailureKind,
     Fetched,
     Judged,
+    Known,
     NotModified,
     Refused,
     Rhythm,
@@ -143,7 +145,10 @@ def collect(collector: Collector, task: Task) -> Visit:
 
 
 def _visit(collector: Collector, task: Task, started: datetime) -> Visit:
-    answer = collector.fetch(task)
+    recipe = parse.recipe(task.source)
+    if recipe is not None and task.known.head not in (None, recipe):  # to be read anew, as it is now configured
+        task = replace(task, known=Known(address=task.known.address))
+    answer = _followed(collector, task, collector.fetch(task))
     visit = Visit(
         source=task.source,
         started=started,
@@ -163,6 +168,23 @@ def _visit(collector: Collector, task: Task, started: datetime) -> Visit:
             return replace(visit, validators=validators)
         case Fetched():
             return _read(collector, task, answer, visit)
+
+
+def _followed(collector: Collector, task: Task, answer: Answer) -> Answer:
+    """The answer, or that of the sitemap to which a list of sitemaps leads; the list is what is asked for next time."""
+    if not isinstance(answer, Fetched):
+        return answer
+    try:
+        onward = parse.onward(answer.url, answer.data, task.source, collector.isolate)
+    except FeedError as error:
+        return Refused(Failed(FailureKind.SOFT, str(error)), answer.freshness, answer.moved_to, answer.received)
+    if onward is None:
+        return answer
+    further = collector.fetch(replace(task, known=Known(address=onward.address)))
+    if not isinstance(further, Fetched):
+        return further
+    validators = answer.validators if onward.dated else Validators()
+    return replace(further, validators=validators, moved_to=answer.moved_to)
 
 
 def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Visit:

@@ -77,7 +77,7 @@ def to_opml(sources: Iterable[Source], title: str = "Sources") -> bytes:
     head = etree.SubElement(root, "head")
     etree.SubElement(head, "title").text = _writable(title)
     body = etree.SubElement(root, "body")
-    listed = tuple(sources)
+    listed = tuple(source for source in sources if source.kind == "feed")  # nobody else could subscribe to the others
     if not listed:
         etree.SubElement(body, "outline", text="No sources yet")  # a body without an outline is no OPML
     for source in listed:
@@ -110,6 +110,11 @@ def toml_block(source: Source) -> str:
         lines.append(f"priority = {source.priority}")
     if source.interval is not None:
         lines.append(f"interval = {_quoted(_duration(source.interval))}")
+    if source.kind != _DEFAULT.kind:
+        lines.append(f"kind = {_quoted(source.kind)}")
+    if source.select is not None:
+        parts = {name: getattr(source.select, name) for name in ("item", "title", "link", "date", "summary")}
+        lines += ["[source.select]", *(f"{name} = {_quoted(selector)}" for name, selector in parts.items() if selector)]
     return "\n".join(lines) + "\n"
 
 

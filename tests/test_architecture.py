@@ -49,6 +49,8 @@ ROOMS = {
     "items": room("core"),
     "jsonfeed": room("core"),
     "parse": room("core"),
+    "sitemap": room("core", "lxml"),
+    "webpage": room("core", "cssselect lxml"),
     "xmlfeed": room("core", "feedparser"),
     # the subject and its stories
     "counts": room("core"),
