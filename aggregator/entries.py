@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aggregator.model import Edition, Enclosure, Evidence, Line, Member, Story
 from aggregator.normalise import clean_language_tag, publishable_link, shorten, single_line
-from aggregator.wording import wording
+from aggregator.wording import Wording, wording
 
 # What XML 1.0 (section 2.2) cannot hold, and the C1 controls, which it can but should not. Here, too, are the
 # bidirectional embeddings, overrides and isolates (they can make a title read as what it is not, and leak into the
@@ -27,15 +27,6 @@ _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the oldest date that the W3C fee
 _TITLE_CHARACTERS = 120  # of the summary, where a story has no title; about two lines in a reader's list
 
 RIGHT_TO_LEFT = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-
-LANGUAGE_NAMES = {
-    "ar": "Arabic", "bg": "Bulgarian", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
-    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
-    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "km": "Khmer", "ko": "Korean",
-    "lo": "Lao", "mn": "Mongolian", "ms": "Malay", "my": "Burmese", "nl": "Dutch", "no": "Norwegian", "pl": "Polish",
-    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sr": "Serbian", "sv": "Swedish", "th": "Thai",
-    "tl": "Tagalog", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
 
 
 class Unpublishable(ValueError):
@@ -88,13 +79,6 @@ def clean(text: str) -> str:
 def publishable(url: str | None) -> str | None:
     """The link as a web address in ASCII, without credentials; None where it is none."""
     return publishable_link(url, None) if url else None
-
-
-def language_name(tag: str | None) -> str:
-    """The English name of a tag's language; the tag itself where it is a rare one, "" for None."""
-    if tag is None:
-        return ""
-    return LANGUAGE_NAMES.get(tag.split("-")[0].lower(), tag)
 
 
 def direction(tag: str | None) -> str:
@@ -226,7 +210,7 @@ def _content(story: Story, edition: Edition) -> str:
         outlet = _linked(_text(lead.source), lead)
         parts.append(f"<p>{words.reported_by.format(outlet=outlet, date=words.on_day(story.published))}</p>")
     if others:
-        rows = "".join(f"<li>{_telling(member)}</li>" for member in others)
+        rows = "".join(f"<li>{_telling(member, words)}</li>" for member in others)
         parts.append(f"<p>{words.also_reported_by}:</p><ul>{rows}</ul>")
     if not parts:
         parts.append(f"<p{_marks(story.language)}>{_text(story.title)}</p>")
@@ -234,9 +218,9 @@ def _content(story: Story, edition: Edition) -> str:
     return "".join(parts)
 
 
-def _telling(member: Member) -> str:
-    title = f"<span{_marks(member.language)}>{_text(member.title)}</span>" if member.title else "Untitled"
-    language = f" ({name})" if (name := language_name(member.language)) else ""
+def _telling(member: Member, words: Wording) -> str:
+    title = f"<span{_marks(member.language)}>{_text(member.title)}</span>" if member.title else words.untitled
+    language = f" ({name})" if (name := words.language_name(member.language)) else ""
     return f"{_text(member.source)}: {_linked(title, member)}{language}"
 
 

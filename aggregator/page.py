@@ -18,14 +18,13 @@ from urllib.parse import urlencode
 from aggregator.entries import (
     Entry,
     direction,
-    language_name,
     month_path,
     publishable,
     story_path,
     timestamp,
 )
 from aggregator.health import remark, trouble
-from aggregator.model import Edition, Evidence, Line, Member, Story
+from aggregator.model import Edition, Line, Member, Story
 from aggregator.normalise import without_password
 from aggregator.spans import ago, ahead, span
 from aggregator.wording import wording
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 _WEEK = timedelta(weeks=1)
 _WEEKS = 104  # bars of the time line, at most; on a phone each is then three pixels wide
+_SHOWN = 5  # of those who also reported a story; a click shows the others, so that one story does not fill a screen
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -56,6 +56,7 @@ def html(edition: Edition, entries: tuple[Entry, ...]) -> bytes:
         days=tuple(_days(stories)),
         stories=len(stories),
         weeks=_weeks(edition.days),
+        shown=_SHOWN,
         outlets=len({member.source for story in stories for member in story.members}),
         sign=_sign(),
         style=style,
@@ -166,27 +167,7 @@ def _weeks(days: tuple[tuple[date, int], ...]) -> list[tuple[date, int]]:
 def moved_html(edition: Edition, into: str) -> bytes:
     """The page under the old id of a story that was merged: it leads to the page of the other one."""
     target = story_path(into).removeprefix("story/")
-    return _template("moved.html").render(edition=edition, target=target).encode()
-
-
-def because(evidence: Evidence) -> str:
-    """Why a telling stands in its story, as a sentence."""
-    other = f"“{evidence.other}”" if evidence.other else "another telling"
-    sentence = _BECAUSE.get(evidence.kind, "Told as the same story as {}").format(other)
-    shared = f" ({', '.join(evidence.details)})" if evidence.details else ""
-    return f"{sentence}{shared}."
-
-
-_BECAUSE = {
-    "founds": "It began the story",
-    "same entry": "The same entry as {}",
-    "same link": "The same article as {}",
-    "same text": "The same text as {}",
-    "same title": "The same title as {}",
-    "same events": "The same events as in {}",
-    "seed": "A repeat of {}, told before",
-    "curator": "Put beside {} by hand",
-}
+    return _template("moved.html").render(edition=edition, words=wording(edition.language), target=target).encode()
 
 
 def style() -> bytes:
@@ -283,10 +264,9 @@ def _environment() -> Environment:
         "address": publishable,
         "ago": ago,
         "ahead": ahead,
-        "because": because,
-        "day": wording("en").on_day,
+        "because": wording("en").why_here,
         "direction": direction,
-        "language": language_name,
+        "language": wording("en").language_name,
         "month_path": month_path,
         "others": others,
         "remark": remark,

@@ -18,7 +18,7 @@ from aggregator.stories import present
 AT_ONCE = 200  # stories' own pages written together
 PAGE = 50  # stories on a page of the archive, at most: half of what a subscription document holds as shipped
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
-_FORM = "1"  # of the documents that are not written anew with each change; another number has all of them written
+_FORM = "2"  # of the documents that are not written anew with each change; another number has all of them written
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+
+from aggregator.model import Evidence
 
 _TRADITIONAL = frozenset({"hant", "tw", "hk", "mo"})  # scripts and regions that write Chinese so
 _TABLE = Path(__file__).with_name("templates") / "wording.toml"
@@ -40,6 +43,22 @@ class Wording:
     none_found: str
     older: str
     newer: str
+    stop: str  # what ends a sentence
+    ways: str
+    reader: str
+    untitled: str
+    weighed: str
+    rights: str
+    sources: str
+    no_scripts: str
+    counted: str
+    no_story: str
+    none_left: str
+    moved: str
+    to_story: str
+    because: Mapping[str, str]  # by the kind of evidence; "other": of a kind that has no words of its own
+    shared: Mapping[str, str]  # what both sides of an evidence have in common, such as "names"
+    languages: Mapping[str, str]  # first part of a tag → the language's name
 
     def on_day(self, when: date) -> str:
         """A day as people write it, the same on every machine: "7 August 2025"."""
@@ -51,6 +70,20 @@ class Wording:
 
     def on_weekday(self, when: date) -> str:
         return self.weekdays[when.weekday()]
+
+    def language_name(self, tag: str | None) -> str:
+        """The name of a tag's language; the tag itself where it is a rare one, "" for None."""
+        return "" if tag is None else self.languages.get(tag.split("-")[0].lower(), tag)
+
+    def why_here(self, evidence: Evidence) -> str:
+        """Why a telling stands in its story, and what it shares with the other one."""
+        sentence = self.because.get(evidence.kind, self.because["other"]).format(other=evidence.other)
+        shared = ", ".join(map(self._detail, evidence.details))
+        return f"{sentence} ({shared}){self.stop}" if shared else f"{sentence}{self.stop}"
+
+    def _detail(self, detail: str) -> str:
+        kind, separator, found = detail.partition(": ")
+        return f"{self.shared.get(kind, kind)}{separator}{found}"
 
 
 @cache

@@ -127,10 +127,9 @@ def test_no_text_of_a_source_comes_alive(opened: Any, guarded: bool) -> None:
     assert page.locator("img, script:not([type='application/ld+json'])").count() == 0
     assert page.locator("h3").inner_text() == HOSTILE
     assert page.title() == f"News {HOSTILE}"
-    assert {urlsplit(href).scheme for href in page.eval_on_selector_all("a", "links => links.map(a => a.href)")} == {
-        "http",
-        "https",
-    }
+    links = page.eval_on_selector_all("a", "links => links.map(a => a.href)")
+    assert {urlsplit(href).scheme for href in links} == {"http", "https", "feed"}
+    assert [href for href in links if href.startswith("feed:")] == [f"feed:{HOSTILE_EDITION.link}atom.xml"]
     assert {urlsplit(url).path for url in visit.asked} <= {"/", "/favicon.svg"}
 
 
@@ -193,6 +192,28 @@ def test_the_feeds_are_a_click_away(opened: Any) -> None:
     for name in ("RSS", "Atom", "JSON Feed"):
         href = visit.page.get_by_role("navigation").get_by_role("link", name=name).evaluate("a => a.href")
         assert visit.page.request.get(href).ok
+
+
+def test_one_click_subscribes(opened: Any) -> None:
+    """In a reader on this device, and, where the page is public, in two on the web; each is given the Atom feed."""
+    page = opened(REALISTIC, viewport=DESK).page
+    address = "https%3A%2F%2Ffeed.example%2Fnk%2Fatom.xml"
+    assert page.locator(".once a").evaluate_all("links => links.map(a => a.getAttribute('href'))") == [
+        "feed:https://feed.example/nk/atom.xml",
+        f"https://feedly.com/i/subscription/feed%2F{address}",
+        f"https://www.inoreader.com/?add_feed={address}",
+    ]
+
+
+def test_a_story_that_many_told_fills_no_screen(opened: Any) -> None:
+    """Five others are shown, the rest by a click, without a script; on paper all are."""
+    many = story(1, member(1), *(member(n, lead=False) for n in range(2, 12)))
+    page = opened(edition(many), viewport=DESK, java_script_enabled=False).page
+    shown = page.locator(".also li:visible")
+    assert shown.count() == 5
+    assert page.locator("summary").inner_text().startswith("+ 5")
+    page.locator("summary").click()
+    assert shown.count() == 10
 
 
 def test_paper_shows_where_links_lead(opened: Any) -> None:

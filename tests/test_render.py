@@ -434,8 +434,8 @@ def test_a_story_has_a_page_of_its_own() -> None:
     assert page.findtext(".//h1") == "Headline 2"
     tellings = [" ".join(row.text_content().split()) for row in page.findall(".//ol/li")]
     assert tellings == [
-        "Outlet 1 Headline 1 1 March 2026. It began the story.",
-        "Outlet 2 Headline 2 1 March 2026. The same events as in “Headline <1>” (name: Oh <Chong-song>).",
+        "Outlet 1 Headline 1 1 March 2026 · It began the story.",
+        "Outlet 2 Headline 2 1 March 2026 · The same events as in “Headline <1>” (name: Oh <Chong-song>).",
     ]
     assert [row.text_content().strip() for row in page.xpath("//section[@class='reasons']//li")] == [
         "title: <defector>"

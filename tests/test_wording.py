@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from lxml import html
 
 from aggregator import wording as module
+from aggregator.model import Evidence
 from aggregator.render import render, render_month, render_stories
 from aggregator.wording import Wording, wording
 from tests.editions import NOON, REALISTIC
@@ -31,6 +33,11 @@ def test_every_language_has_every_word(language: str) -> None:
         assert value
         if isinstance(value, str):
             assert blanks(value) == blanks(getattr(english, field))
+        if isinstance(value, Mapping):
+            given = getattr(english, field)
+            assert value.keys() == given.keys()
+            assert all(value.values())
+            assert {key: blanks(text) for key, text in value.items()} == {key: blanks(given[key]) for key in given}
 
 
 def blanks(text: str) -> set[str]:
@@ -76,3 +83,20 @@ def test_a_korean_feed_speaks_korean() -> None:
     assert own.xpath("//h2/text()") == ["보도한 순서", "실린 이유"]
     month = html.fromstring(render_month(edition, "2026-03", [])["month/2026-03.html"].decode())
     assert month.findtext(".//h1") == "2026년 3월"
+
+
+def test_evidence_is_told_in_the_feed_s_language() -> None:
+    """Why a telling stands in its story, and by what they are alike; a kind without words of its own is still told."""
+    evidence = Evidence("same title", "탈북민 입국", 0.95, ("places: Seoul = 서울", "98% of the wording"))
+    assert wording("de").why_here(evidence) == (
+        "Derselbe Titel wie „탈북민 입국“ (Orte: Seoul = 서울, 98% of the wording)."
+    )
+    assert wording("en").why_here(Evidence("founds", "", 1.0)) == "It began the story."
+    assert wording("ja").why_here(Evidence("of a later version", "{x}", 1.0)) == "「{x}」と同じ記事として掲載。"
+
+
+def test_languages_are_named_in_the_feed_s_language() -> None:
+    """A rare one by its tag."""
+    named = [wording(tag).language_name("ko-KR") for tag in ("en", "ko", "ja", "zh", "zh-Hant", "es", "ru")]
+    assert named == ["Korean", "한국어", "韓国語", "韩语", "韓文", "coreano", "корейский"]
+    assert (wording("en").language_name("tlh"), wording("en").language_name(None)) == ("tlh", "")
