@@ -217,7 +217,10 @@ def parse_pack(text: str, where: str) -> Pack:
         masks=read.terms(tables[_MASK], f"[{_MASK}]"),
         boilerplate=read.terms(tables[_BOILERPLATE], f"[{_BOILERPLATE}]"),
         rules=tuple(read.rule(value, number, concepts) for number, value in enumerate(given, 1)),
-        scopes={name: read.scope(value, name, concepts) for name, value in tables["scopes"].items()},
+        scopes={
+            "general": Scope(),  # what a source has that says nothing of it
+            **{name: read.scope(value, name, concepts) for name, value in tables["scopes"].items()},
+        },
         bias=read.number(document, "bias", -3.0, "the pack"),
         band=read.number(document, "band", 1.3, "the pack"),
         places=Places(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+import re
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -270,6 +272,26 @@ def test_relevance_stays_above_its_floor(name: str, floor: float) -> None:
 def test_a_pack_on_another_subject_needs_no_new_code() -> None:
     """The example pack is right about all of its own labelled items."""
     assert score(judge(read(HERE / "data" / "coral-reefs" / "items.jsonl"), "coral-reefs")).f1 == 1.0
+
+
+def test_the_tutorial_can_be_followed_step_by_step() -> None:
+    """After each step that writes some of the pack, the pack can be read; at the end it judges as the text says."""
+    tutorial = (HERE.parent / "docs" / "packs.md").read_text("utf-8").partition("## Tutorial")[2]
+    blocks = re.findall(r"^    ```toml\n(.*?)^    ```", tutorial, re.MULTILINE | re.DOTALL)
+    steps = [textwrap.dedent(block) for block in blocks if "pack =" not in block]
+    assert len(steps) == 4
+    for count in range(1, len(steps) + 1):
+        pack = parse_pack("\n".join(steps[:count]), "reefs.toml")
+    reefs = Judge(pack, 0.5)
+    assert reefs.judge(item("Coral disease spreads"), "general").decision is Decision.KEPT
+    assert reefs.judge(item("Bleaching spreads north"), "general").decision is Decision.DROPPED
+    assert reefs.judge(item("Bleaching spreads north"), "reefs").decision is Decision.KEPT
+    assert reefs.judge(item("Coral reefs inspire lipstick"), "general").decision is not Decision.KEPT
+
+
+def test_a_pack_need_not_name_the_scope_that_every_source_has() -> None:
+    """ "general" promises nothing, and is there in a pack without scopes."""
+    assert parse_pack(SMALL, "birds.toml").scopes["general"].prior == 0.0
 
 
 def test_an_item_with_no_term_of_the_subject_costs_little() -> None:
