@@ -15,7 +15,7 @@ from aggregator import pipeline, press, teaching
 from aggregator.config import Config, nearest
 from aggregator.discovery import feeds_of
 from aggregator.engine import Children, Threads, registrable_domain
-from aggregator.errors import ConfigError, NotFoundError
+from aggregator.errors import ConfigError, NotFoundError, StoreError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
 from aggregator.fetch import HttpFetch
 from aggregator.health import Overview
@@ -49,6 +49,7 @@ from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.topics import Judge, Pack, load_pack
 
+CLOCKS_APART = pipeline.LEASE / 3  # what then is left of a lease is still longer than any visit
 PARSERS = 2  # child processes for parsing: more did not help on two cores, and each takes some 40 MB
 PARSE_SECONDS = 20.0  # the slowest of 5,500 documents of four public test corpora took 0.4 s
 PARSE_MEGABYTES = 512
@@ -170,6 +171,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
     with ExitStack() as stack:
         store = stack.enter_context(open_store(config))
         now = clock.now()
+        _agree_on_time(store, now)
         store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
         _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
         judge = _keep_up(store, settling, subject.judge, config, now)
@@ -316,10 +318,21 @@ def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: d
 
 def _begun(store: Store, now: datetime) -> datetime:
     """When this store was first used: the date of a feed that has nothing to tell yet."""
-    begun = store.get("begun")
-    if begun is None:
-        store.put("begun", begun := now.replace(microsecond=0).isoformat())
+    with store.begin() as work:  # another process may be at its first start, too
+        begun = work.get("begun")
+        if begun is None:
+            work.put("begun", begun := now.replace(microsecond=0).isoformat())
     return datetime.fromisoformat(begun)
+
+
+def _agree_on_time(store: Store, now: datetime) -> None:
+    """Leases are told by each machine's own clock: one that is far off would take what another is visiting."""
+    theirs = store.clock()
+    if theirs is not None and abs(theirs - now) > CLOCKS_APART:
+        raise StoreError(
+            f"this machine's clock says {now:%Y-%m-%d %H:%M:%S} UTC, the database server's {theirs:%Y-%m-%d %H:%M:%S};"
+            " set the one that is wrong; nothing was changed"
+        )
 
 
 def _frame(config: Config, begun: datetime) -> Edition:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -80,6 +81,14 @@ class Database:
             return
         with self._transaction(BESIDE) as connection:
             yield connection
+
+    def clock(self) -> datetime | None:
+        """The server's time; None: there is no server."""
+        if self.path is not None:
+            return None
+        with self.reading() as connection:
+            seconds = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar()
+        return datetime.fromtimestamp(float(seconds or 0), UTC)
 
     def backup(self, path: str) -> None:
         """A consistent, compact copy, put in place whole; an earlier copy there is replaced, anything else is not."""

@@ -447,6 +447,9 @@ class MemoryStore:
                 later = replace(one, due=until, held_until=until, why=why) if one.due < until else one
                 state.sources[task.source.url] = replace(later, leased_until=None)
 
+    def clock(self) -> datetime | None:
+        return None
+
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""
         return min((max(one.due, one.leased_until or one.due) for one in _visited(self._state)), default=None)

@@ -232,6 +232,10 @@ class Store(Protocol):
 
     def next_due(self) -> datetime | None: ...
 
+    def clock(self) -> datetime | None:
+        """The time by a clock that all who share the store see; None: there is none but this machine's."""
+        ...
+
     def begin(self, *, alone: bool = True) -> AbstractContextManager[Work]:
         """One transaction, committed at the end of the block, undone by an exception.
 

@@ -135,6 +135,9 @@ class SqlStore:
                 connection.execute(_PUT_OFF, values)
                 connection.execute(_LEASE, [{"url_": one["url_"], "until": None, "by": None} for one in values])
 
+    def clock(self) -> datetime | None:
+        return self._database.clock()
+
     def next_due(self) -> datetime | None:
         """When the next source can be claimed: it is due, and not leased."""
         free = case((rhythm.c.leased_until > rhythm.c.due, rhythm.c.leased_until), else_=rhythm.c.due)

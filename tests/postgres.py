@@ -21,8 +21,7 @@ import psycopg
 USER, PASSWORD = "aggregator", "a secret"
 UNPRIVILEGED = ("postgres", "nobody")  # who runs the server where the tests are root's: it refuses to be root's
 SECONDS = 30.0  # until the server answers; it took 0.2 s alone
-# Nothing has to outlast a power cut, which a test cannot see; all else is as a server is by default.
-SETTINGS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "60"}
+HASTY = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}  # nothing outlasts a power cut
 
 
 class NoServer(Exception):
@@ -68,8 +67,11 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """A server, until the end of the block; NoServer says what is missing."""
+def serving(*, lasting: bool = False) -> Iterator[Server]:
+    """A server, until the end of the block; NoServer says what is missing.
+
+    `lasting`: as a server is by default, each commit forced to disk; the tests are twice as fast without.
+    """
     programs, user = _programs(), _user()
     prefix = ["setpriv", "--pdeathsig", "INT"]  # it ends with the tests even where these are killed
     if user is not None:
@@ -78,8 +80,8 @@ def serving() -> Iterator[Server]:
     try:
         _make(folder, [*prefix, str(programs / "initdb")], user)
         server = Server(_free_port())
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": server.port, **SETTINGS}
-        options = [f"--{name}={value}" for name, value in settings.items()]
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": server.port}
+        options = [f"--{name}={value}" for name, value in (settings | ({} if lasting else HASTY)).items()]
         with (folder / "log").open("wb") as log:
             command = [*prefix, str(programs / "postgres"), "-D", str(folder / "data"), *options]
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.app import open_app
+from aggregator.config import load
 from aggregator.database import Database
 from aggregator.errors import ConfigError, StoreError
+from aggregator.memory import FixedClock
 from aggregator.model import Source
 from aggregator.store import SqlStore
+from tests.command import NOT_SERVED, configure
 from tests.postgres import PASSWORD, USER, Server
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -206,3 +210,13 @@ class TestWriting:
         for store in stores:
             store.close()
         assert sorted(taken) == sorted(source.url for source in sources)
+
+
+def test_a_clock_that_is_far_off_is_refused(url: str, tmp_path: Path) -> None:
+    """Leases are told by each machine's clock: a daemon an hour ahead would visit what others are visiting."""
+    configure(tmp_path, {}, NOT_SERVED.replace("sqlite:///aggregator.db", url))
+    config = load(tmp_path / "config.toml", {})
+    with pytest.raises(StoreError, match="this machine's clock says"), open_app(config, FixedClock(NOW - 300 * LEASE)):
+        pass
+    with open_app(config, FixedClock(datetime.now(UTC) + timedelta(minutes=1))):
+        pass
