@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from aggregator import pipeline, press, teaching
 from aggregator.config import Config, nearest
+from aggregator.database import unused
 from aggregator.discovery import feeds_of
 from aggregator.engine import Children, Threads, registrable_domain
 from aggregator.errors import ConfigError, NotFoundError, StoreError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
+from aggregator.exchange import load as load_store
 from aggregator.fetch import HttpFetch
 from aggregator.health import Overview
 from aggregator.meaning import installed, load_sense
@@ -161,6 +163,20 @@ def open_store(config: Config) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def import_store(config: Config, lines: Iterable[str]) -> tuple[str, ...]:
+    """Make the configured store of exported lines; the addresses of sources whose passwords nobody knows."""
+    listed = [source.url for enabled in (True, False) for source in config.listed(enabled=enabled)]
+    return load_store(config.store_url, lines, listed)
+
+
+def check_store(config: Config) -> tuple[str, ...]:
+    """What is wrong with the configured store, a sentence each; () also where there is none yet."""
+    if unused(config.store_url):
+        return ()
+    with open_store(config) as store:
+        return store.check()
 
 
 @contextmanager

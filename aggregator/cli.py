@@ -123,7 +123,7 @@ def check(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Labelled or exported items: which would change side?")
     ] = None,
 ) -> None:
-    """Validate configuration, topic pack and seed set, and say what is wrong where."""
+    """Validate configuration, topic pack, seed set and, where there is one, the store; say what is wrong where."""
     configuration = load(config)
     subject = application.load_subject(configuration)
     listed, off = (len(configuration.listed(enabled=enabled)) for enabled in (True, False))
@@ -132,12 +132,16 @@ def check(
         f"{config}: {listed} sources, {off} disabled; topic pack {configuration.topic.pack}; "
         f"{len(subject.seeds)} seed stories: all well",
     )
+    wrong = application.check_store(configuration)
+    for sentence in wrong:
+        report.show(out, f"store: {sentence}")
     if against:
         scopes = {source.url: source.scope for source in configuration.source}
         report.show(out, report.turned(*evaluation.turned(against, subject.judge, scopes)))
     if online:
         failed = sum(_tried(line) for line in application.try_sources(configuration, subject, SystemClock()))
-        raise typer.Exit(1 if failed else 0)
+        raise typer.Exit(1 if failed or wrong else 0)
+    raise typer.Exit(1 if wrong else 0)
 
 
 def _tried(result: tuple[bool, str]) -> bool:
@@ -202,11 +206,30 @@ def backup(
 @app.command()
 def export(
     config: ConfigPath = CONFIG,
-    format: Annotated[str, typer.Option(help="Only jsonl: one JSON object an item.")] = "jsonl",
+    format: Annotated[
+        str, typer.Option(help="jsonl: an object an item, for other programs; store: all, for `aggregator import`.")
+    ] = "jsonl",
 ) -> None:
-    """Print everything that is known of the retained items, in a portable form."""
-    if format != "jsonl":
-        raise ConfigError(f"--format {format} is not known; jsonl is")
+    """Print everything that is known, in a portable form."""
+    if format not in ("jsonl", "store"):
+        raise ConfigError(f"--format {format} is not known; jsonl and store are")
     with application.open_store(load(config)) as store:
-        for stored in store.retained():
-            out.file.write(report.as_json_line(stored) + "\n")
+        lines = map(report.as_json_line, store.retained()) if format == "jsonl" else store.dump()
+        for line in lines:
+            out.file.write(line + "\n")
+
+
+@app.command("import")
+def take_in(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `aggregator export --format store` printed.")],
+    config: ConfigPath = CONFIG,
+) -> None:
+    """Make a new store of what another one exported."""
+    try:
+        with file.open(encoding="utf-8") as lines:
+            unknown = application.import_store(load(config), lines)
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as an export: {error}") from None
+    report.show(out, f"imported {file}")
+    for address in unknown:
+        report.show(out, f"the password of {address} is not in the configuration: its source begins anew")

@@ -110,8 +110,14 @@ class Schedule(_Table):
         return self
 
 
+def _store_address(value: object) -> object:
+    if isinstance(value, str) and value.startswith("sqlite"):
+        _path(value.partition(":///")[2])
+    return value
+
+
 class Store(_Table):
-    url: FilePath = "sqlite:///feeds/aggregator.db"
+    url: Annotated[str, BeforeValidator(_store_address)] = "sqlite:///feeds/aggregator.db"
 
 
 class Server(_Table):

@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -99,6 +99,7 @@ class Database:
             raise StoreError(f"{target} exists and is not a backup; name another file")
         part = target.with_name(f"{target.name}.part-{os.getpid()}")
         try:
+            _for_us_alone(part)
             with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as connection:
                 connection.execute("VACUUM INTO ?", (str(part),))
             _to_disk(part)
@@ -165,6 +166,21 @@ _ADVICE = (
     ("the connection is lost", "the server was stopped or cut off"),
     ("terminating connection", "the server was stopped or cut off"),
 )
+
+
+def unused(url: str) -> bool:
+    """Whether nothing is there yet: no file, or a database without a table."""
+    address = _address(url)
+    if address.get_backend_name() == "sqlite":
+        path = Path(address.database or "")
+        return not path.exists() or not path.stat().st_size
+    engine = _engine(address)
+    try:
+        return not inspect(engine).get_table_names()
+    except DBAPIError as error:
+        raise StoreError(f"the database cannot be reached: {str(error.orig).strip()}") from error
+    finally:
+        engine.dispose()
 
 
 def _advice(reason: str) -> str:
@@ -274,6 +290,7 @@ def _prepare(address: URL) -> Path:
     if path.is_dir() or not all(os.access(place, os.W_OK) for place in (path.parent, path) if place.exists()):
         raise StoreError(f"{path} cannot be written; name another file under [store] url; nothing was changed")
     if not path.exists() or not path.stat().st_size:
+        _for_us_alone(path)
         return path
     try:
         with closing(_peek(path)) as connection:
@@ -286,6 +303,14 @@ def _prepare(address: URL) -> Path:
             " or put a backup in its place; nothing was changed"
         )
     return path
+
+
+def _for_us_alone(path: Path) -> None:
+    """Make an empty file that other users of the machine cannot read: addresses may hold passwords, texts names.
+
+    SQLite gives its companions (-wal, -shm) the same mode. A file that is there keeps the mode that it has.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _wrong(connection: sqlite3.Connection, whole: bool) -> str:

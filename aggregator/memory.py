@@ -584,6 +584,12 @@ class MemoryStore:
         with self._writing() as state:
             state.settings[name] = value
 
+    def dump(self) -> Iterator[str]:
+        raise StoreError("a store in memory cannot be exported; use one in a file")
+
+    def check(self) -> tuple[str, ...]:
+        return ()
+
     def backup(self, path: str) -> None:
         raise StoreError(f"a store in memory has no copy to write to {path}; use one in a file")
 

@@ -347,6 +347,14 @@ class Store(Protocol):
 
     def put(self, name: str, value: str) -> None: ...
 
+    def dump(self) -> Iterator[str]:
+        """All that is remembered, as lines that `exchange.load` makes a store of."""
+        ...
+
+    def check(self) -> tuple[str, ...]:
+        """What is wrong with what is stored, a sentence each, with what to do; () where all is well."""
+        ...
+
     def backup(self, path: str) -> None:
         """A consistent copy while running."""
         ...

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from aggregator import fulltext, leases, rows
 from aggregator.database import Database
+from aggregator.exchange import dump
 from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
 from aggregator.schema import (
@@ -41,6 +42,7 @@ from aggregator.schema import (
     story_name,
 )
 from aggregator.search import Query
+from aggregator.soundness import faults
 from aggregator.work import AT_ONCE, LAST_MARK, SqlWork, many_items, many_stories, one_item
 
 _PAGE = 500  # items read at once while all are gone through
@@ -310,6 +312,12 @@ class SqlStore:
     def put(self, name: str, value: str) -> None:
         with self._database.writing() as connection:
             SqlWork(connection).put(name, value)
+
+    def dump(self) -> Iterator[str]:
+        return dump(self._database)
+
+    def check(self) -> tuple[str, ...]:
+        return faults(self._database)
 
     def backup(self, path: str) -> None:
         self._database.backup(path)

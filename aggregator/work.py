@@ -287,6 +287,12 @@ class SqlWork:
                 self._index(key, place._replace(withdrawn=before), place._replace(story=None))
             self._index(key, place._replace(story=None), place._replace(withdrawn=withholding.withdrawn))
 
+    def index_all(self) -> None:
+        """Enter all items under their keys; none must be."""
+        for *values, key in self._connection.execute(_PLACES.add_columns(item.c.key)).all():
+            place = _Place(*values)
+            self._index(key, place._replace(story=None), place)
+
     def get(self, name: str) -> str | None:
         return self._connection.execute(select(setting.c.value).where(setting.c.name == name)).scalar()
 

@@ -1,0 +1,229 @@
+"""Writes a whole store as JSON Lines, and makes one from them: for another machine or database, or a later version.
+
+A line is a row of a table, named by it; the first says what the file is, the last how many lines there are. What can be
+made anew stays out (the keys that items are found by, the index of words), and so do leases, and the user names and
+passwords in sources' addresses: who imports has them in the configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, LargeBinary, Table, delete, inspect, select, text
+
+from aggregator.database import Database, unused
+from aggregator.errors import StoreError
+from aggregator.normalise import without_password
+from aggregator.schema import (
+    STEPS,
+    deed,
+    gone,
+    history,
+    item,
+    item_key,
+    memory,
+    parted,
+    rhythm,
+    sentence,
+    setting,
+    source,
+    story,
+    story_name,
+    unpublished,
+)
+from aggregator.work import SqlWork
+
+_KIND = "aggregator store"
+_TABLES: Mapping[str, Table] = {  # each after those that it refers to
+    table.name: table
+    for table in (
+        *(source, rhythm, memory, sentence, history, story, story_name),
+        *(item, parted, gone, unpublished, deed, setting),
+    )
+}
+_ADDRESSES = {(source.name, "url"), (item.name, "source"), (history.name, "source")} | {
+    (table.name, column) for table in (rhythm, memory, sentence) for column in ("url", "address", "moved_to")
+}
+_OF_THE_FOLDER = ("form", "months", "search")  # settings that speak of what was published, or of the index of words
+_AT_ONCE = 500  # rows
+
+
+def dump(database: Database) -> Iterator[str]:
+    """The store's lines, in one consistent view."""
+    with database.reading() as connection:
+        public = _public(connection)
+        yield _line({"kind": _KIND, "schema": len(STEPS)})
+        count = 1
+        for name, table in _TABLES.items():
+            for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings():
+                if table is setting and row["name"] in _OF_THE_FOLDER:
+                    continue
+                yield _line({"table": name, "row": _given(name, dict(row), public)})
+                count += 1
+        yield _line({"lines": count})
+
+
+def load(url: str, lines: Iterable[str], addresses: Iterable[str]) -> tuple[str, ...]:
+    """Make a new store at `url` of what `dump` wrote; `addresses` of the configured sources, with their passwords.
+
+    Returns the addresses whose passwords nobody knows: their state waits under the address without. StoreError, and no
+    store, where there is one already, or the lines are not whole.
+    """
+    if not unused(url):
+        raise StoreError("there is a store already; name a new one under [store] url, or move the old one away")
+    database: Database | None = None
+    try:
+        numbered = enumerate(lines, 1)
+        database = Database(url, STEPS[: _schema(next(numbered, (1, ""))[1])])
+        with database.writing() as connection:
+            unknown = _Loading(connection, addresses).take(numbered)
+        database.close()
+        database = Database(url)
+        with database.writing() as connection:
+            connection.execute(delete(item_key))
+            SqlWork(connection).index_all()
+    except BaseException:
+        if database is not None:
+            database.close()
+            _remove(database.path)
+        raise
+    database.close()
+    return unknown
+
+
+class _Loading:
+    """A load under way: rows wait until some can be written at once."""
+
+    def __init__(self, connection: Connection, addresses: Iterable[str]) -> None:
+        self._connection = connection
+        self._secret: dict[str, list[str]] = {}
+        for address in addresses:
+            if (plain := without_password(address)) != address:
+                self._secret.setdefault(plain, []).append(address)
+        self._columns = {
+            name: {column["name"] for column in inspect(connection).get_columns(name)}
+            for name in inspect(connection).get_table_names()
+        }
+        self._waiting: list[dict[str, Any]] = []
+        self._table = ""
+        self._full: dict[str, str] = {}  # address in the file → the configured one
+        self.unknown: list[str] = []
+
+    def take(self, lines: Iterator[tuple[int, str]]) -> tuple[str, ...]:
+        number = 1
+        for number, line in lines:
+            told = _read(line, number)
+            if told == {"lines": number - 1}:
+                self._write()
+                self._count_on()
+                return tuple(self.unknown)
+            self._add(told, number)
+        raise StoreError(f"the file ends after line {number}, in the middle; export it again")
+
+    def _add(self, told: dict[str, Any], number: int) -> None:
+        name, row = str(told.get("table")), told.get("row")
+        known = self._columns.get(name, set()) | {_CUT} if name in _TABLES else set()
+        if not isinstance(row, dict) or not row or not row.keys() <= known:
+            raise StoreError(f"line {number} is no row of a store of that version; export it again")
+        if name != self._table or len(self._waiting) == _AT_ONCE:
+            self._write()
+        self._table = name
+        if row.pop(_CUT, False):
+            self._full[row["url"]] = self._known(row["url"])
+        for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
+            row[column] = self._full.get(row[column], row[column])
+        self._waiting.append({key: _taken(_TABLES[name], key, value) for key, value in row.items()})
+
+    def _known(self, address: str) -> str:
+        plain = re.sub(r"#\d+$", "", address)
+        if waiting := self._secret.get(plain):
+            return waiting.pop(0)
+        self.unknown.append(plain)
+        return address
+
+    def _write(self) -> None:
+        if self._waiting:
+            columns = list(self._waiting[0])
+            values = ", ".join(f":{column}" for column in columns)
+            statement = f"INSERT INTO {self._table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 (known names)
+            self._connection.execute(text(statement), self._waiting)
+        self._waiting = []
+
+    def _count_on(self) -> None:
+        """Have PostgreSQL give numbers beyond those that were loaded; SQLite does by itself."""
+        if self._connection.dialect.name != "postgresql":
+            return
+        for table in _TABLES.values():
+            (column, *_) = table.primary_key.columns
+            if column.name in ("number", "key") and table.name in self._columns:
+                self._connection.execute(
+                    text(
+                        f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'),"  # noqa: S608
+                        f" (SELECT max({column.name}) FROM {table.name}))"
+                    )
+                )
+
+
+_CUT = "without_password"  # in a source's row: its address is not the whole one
+
+
+def _public(connection: Connection) -> Callable[[str], str]:
+    """Sources' addresses as they may be shown; two that differ in nothing else are numbered."""
+    urls = connection.execute(select(source.c.url).order_by(source.c.position, source.c.url)).scalars().all()
+    known, shown = Counter(url for url in urls if without_password(url) == url), dict[str, str]()
+    for url in urls:
+        if (plain := without_password(url)) != url:
+            known[plain] += 1
+            shown[url] = plain if known[plain] == 1 else f"{plain}#{known[plain]}"
+    return lambda url: shown.get(url) or without_password(url)
+
+
+def _given(name: str, row: Mapping[str, Any], public: Callable[[str], str]) -> dict[str, Any]:
+    given = {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
+    for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
+        if given[column] is not None:
+            given[column] = public(given[column])
+    if name == rhythm.name:
+        given["leased_until"] = None
+    if name == source.name and given["url"] != row["url"]:
+        given[_CUT] = True
+    return given
+
+
+def _taken(table: Table, column: str, value: Any) -> Any:
+    known = table.c.get(column)
+    packed = known is not None and isinstance(known.type, LargeBinary) and isinstance(value, str)
+    return bytes.fromhex(value) if packed else value
+
+
+def _schema(line: str) -> int:
+    told = _read(line, 1)
+    if told.get("kind") != _KIND or not isinstance(told.get("schema"), int):
+        raise StoreError("this is no export of a store; `aggregator export --format store` writes one")
+    if not 1 <= told["schema"] <= len(STEPS):
+        raise StoreError(f"a newer version wrote it (its schema is {told['schema']}, this version knows {len(STEPS)})")
+    return int(told["schema"])
+
+
+def _read(line: str, number: int) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise StoreError(f"line {number} is no JSON object; this is no export of a store, or it was cut off")
+    return told
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _remove(path: Path | None) -> None:
+    for ending in ("", "-wal", "-shm") if path else ():
+        Path(f"{path}{ending}").unlink(missing_ok=True)
