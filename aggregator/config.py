@@ -123,6 +123,7 @@ class Store(_Table):
 class Server(_Table):
     listen: Annotated[str, Field(pattern=r"^(|\S+:\d{1,5})$")] = "127.0.0.1:8080"
     token: str = Field(default="", repr=False)
+    requests_per_minute: Annotated[int, Field(ge=0)] = 300
 
 
 class Push(_Table):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
 
-from aggregator import lookup, report
+from aggregator import lookup, report, service
 from aggregator.app import App, load_subject, open_app
 from aggregator.config import Config, load
 from aggregator.desk import Desk
@@ -80,7 +80,9 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
         rounds = Rounds(app)
         rounds.publish()
         with serving(app, rounds), ringing(rounds.go, LOOK):
+            service.tell(service.READY)
             fresh = _wait(config, signals)
+            service.tell(service.STOPPING if signals.stop else service.RELOADING)
             app.engine.close()  # no visit begins any more; leaving waits for those under way
     return fresh
 
@@ -97,9 +99,11 @@ class Rounds:
 
     def go(self) -> None:
         """Visit what is due and publish what it brought, now and then on the way, too."""
+        service.tell(service.ALIVE)
         self._keep_up()
         outcomes: list[Settled] = []
         for settled in self._app.refresh(limit=AT_ONCE):
+            service.tell(service.ALIVE)
             log.info("%s", report.line(settled))
             outcomes.append(settled)
             self._unpublished = self._unpublished or settled.changed
@@ -182,6 +186,7 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
             page=lambda text, number: lookup.page(app.store, app.frame, text, number),
             feed=lambda text: lookup.feed(app.store, app.frame, text),
         ),
+        per_minute=app.config.server.requests_per_minute,
     )
     server = Server(pages, host.removeprefix("[").removesuffix("]"), int(port))
     server.start()

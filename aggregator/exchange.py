@@ -14,38 +14,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Table, delete, inspect, select, text
+from sqlalchemy import Connection, LargeBinary, delete, inspect, select, text
 
 from aggregator.database import Database, unused
 from aggregator.errors import StoreError
 from aggregator.normalise import without_password
 from aggregator.schema import (
     STEPS,
-    deed,
-    gone,
+    TABLES,
     history,
     item,
     item_key,
     memory,
-    parted,
+    migration,
     rhythm,
     sentence,
     setting,
     source,
     story,
-    story_name,
-    unpublished,
 )
 from aggregator.work import SqlWork
 
 _KIND = "aggregator store"
-_TABLES: Mapping[str, Table] = {  # each after those that it refers to
-    table.name: table
-    for table in (
-        *(source, rhythm, memory, sentence, history, story, story_name),
-        *(item, parted, gone, unpublished, deed, setting),
-    )
-}
+_FIRST = (source.name, story.name, item.name)  # others refer to them
+_MADE_ANEW = {migration.name, item_key.name}
+_TABLES = (*_FIRST, *sorted(TABLES.tables.keys() - _MADE_ANEW - set(_FIRST)))
+_LEASE = ("leased_until", "leased_by")
 _ADDRESSES = {(source.name, "url"), (item.name, "source"), (history.name, "source")} | {
     (table.name, column) for table in (rhythm, memory, sentence) for column in ("url", "address", "moved_to")
 }
@@ -59,7 +53,8 @@ def dump(database: Database) -> Iterator[str]:
         public = _public(connection)
         yield _line({"kind": _KIND, "schema": len(STEPS)})
         count = 1
-        for name, table in _TABLES.items():
+        for name in _TABLES:
+            table = TABLES.tables[name]
             for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings():
                 if table is setting and row["name"] in _OF_THE_FOLDER:
                     continue
@@ -106,8 +101,9 @@ class _Loading:
             if (plain := without_password(address)) != address:
                 self._secret.setdefault(plain, []).append(address)
         self._columns = {
-            name: {column["name"] for column in inspect(connection).get_columns(name)}
+            name: {column["name"]: column["type"] for column in inspect(connection).get_columns(name)}
             for name in inspect(connection).get_table_names()
+            if name not in _MADE_ANEW and not name.startswith(("sqlite_", "search"))
         }
         self._waiting: list[dict[str, Any]] = []
         self._table = ""
@@ -127,8 +123,8 @@ class _Loading:
 
     def _add(self, told: dict[str, Any], number: int) -> None:
         name, row = str(told.get("table")), told.get("row")
-        known = self._columns.get(name, set()) | {_CUT} if name in _TABLES else set()
-        if not isinstance(row, dict) or not row or not row.keys() <= known:
+        columns = self._columns.get(name, {})
+        if not isinstance(row, dict) or not columns or not row.keys() <= {*columns, _CUT}:
             raise StoreError(f"line {number} is no row of a store of that version; export it again")
         if name != self._table or len(self._waiting) == _AT_ONCE:
             self._write()
@@ -137,7 +133,7 @@ class _Loading:
             self._full[row["url"]] = self._known(row["url"])
         for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
             row[column] = self._full.get(row[column], row[column])
-        self._waiting.append({key: _taken(_TABLES[name], key, value) for key, value in row.items()})
+        self._waiting.append({key: _taken(columns[key], value) for key, value in row.items()})
 
     def _known(self, address: str) -> str:
         plain = re.sub(r"#\d+$", "", address)
@@ -158,13 +154,13 @@ class _Loading:
         """Have PostgreSQL give numbers beyond those that were loaded; SQLite does by itself."""
         if self._connection.dialect.name != "postgresql":
             return
-        for table in _TABLES.values():
-            (column, *_) = table.primary_key.columns
-            if column.name in ("number", "key") and table.name in self._columns:
+        for name in self._columns:
+            numbered = next((column for column in ("number", "key") if column in self._columns[name]), None)
+            if numbered is not None:
                 self._connection.execute(
                     text(
-                        f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'),"  # noqa: S608
-                        f" (SELECT max({column.name}) FROM {table.name}))"
+                        f"SELECT setval(pg_get_serial_sequence('{name}', '{numbered}'), max({numbered})) FROM {name}"  # noqa: S608
+                        " HAVING count(*) > 0"
                     )
                 )
 
@@ -189,16 +185,14 @@ def _given(name: str, row: Mapping[str, Any], public: Callable[[str], str]) -> d
         if given[column] is not None:
             given[column] = public(given[column])
     if name == rhythm.name:
-        given["leased_until"] = None
+        given |= dict.fromkeys(given.keys() & _LEASE)
     if name == source.name and given["url"] != row["url"]:
         given[_CUT] = True
     return given
 
 
-def _taken(table: Table, column: str, value: Any) -> Any:
-    known = table.c.get(column)
-    packed = known is not None and isinstance(known.type, LargeBinary) and isinstance(value, str)
-    return bytes.fromhex(value) if packed else value
+def _taken(kind: Any, value: Any) -> Any:
+    return bytes.fromhex(value) if isinstance(kind, LargeBinary) and isinstance(value, str) else value
 
 
 def _schema(line: str) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aggregator import inquiry
 from aggregator.answers import Representation, best_coding, represent, respond
 from aggregator.errors import ServeError
+from aggregator.limit import Limited
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -70,11 +71,13 @@ def build_app(
     status: Sequence[Route] = (),
     gone: Callable[[str], bool] = lambda _: False,
     search: inquiry.Search | None = None,
+    per_minute: int = 0,
 ) -> Starlette:
     """The published folder at /, and /health, /metrics, the operator's pages and, where it is given, /search beside it.
 
     `health`: is all well, and the facts; `metrics`: Prometheus text; `gone`: was a story of this id told once, and is
     no more. Each is called in a worker thread, once for each request. `status`: the operator's pages (office.routes).
+    `per_minute`: requests that one client may make; 0: any number.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -98,7 +101,7 @@ def build_app(
         *(inquiry.routes(search) if search else ()),
         Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders)])
+    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
 
 
 _NOT_KEPT = {"cache-control": "no-store"}

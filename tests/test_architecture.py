@@ -109,6 +109,8 @@ ROOMS = {
     "answers": room("shell", "brotli starlette", wing="serve"),
     "inquiry": room("shell", "starlette", wing="serve"),
     "office": room("shell", "starlette", wing="serve"),
+    "limit": room("shell", wing="serve"),
+    "service": room("shell", wing="service"),
     "serve": room("shell", "starlette uvicorn", wing="serve"),
     "app": room("whole"),
     "daemon": room("whole"),

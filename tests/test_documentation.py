@@ -108,6 +108,22 @@ def test_every_link_within_the_documents_leads_somewhere() -> None:
             assert target.startswith("https://") or (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def test_every_promise_names_tests_that_exist() -> None:
+    """Each row of docs/promises.md names the tests that hold the promise, by file and function."""
+    rows = [
+        line
+        for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ") and not line.startswith(("| promise", "| ---"))
+    ]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(test_\w+)(?:\.py)?(?:::(\w+))?`", row)
+        assert named, row
+        for file, function in named:
+            text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+            assert not function or re.search(rf"def {function}\(", text), f"{file}::{function}"
+
+
 def test_every_make_target_that_is_named_exists() -> None:
     """`make x` in the documents is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
