@@ -59,7 +59,7 @@ run: $(VENV)/.run
 # --- check ---
 
 .PHONY: test lint pytest tools
-test: lint wheel-test pytest
+test: lint wheel-test lowest-test pytest
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -73,6 +73,15 @@ tools:
 	@tests/install-tools
 
 # What is shipped is tried, not the checkout: an environment that holds the wheel and what it declares, and nothing else.
+# The oldest versions that pyproject.toml allows are tried as well as the newest: the quick tests of what leans on them.
+LOWEST_TESTS := normalise words sources config flow hostile render serve migrations
+.PHONY: lowest-test
+lowest-test: $(VENV)/.dev
+	@rm -rf build/lowest && mkdir -p build
+	@$(BIN)/uv --quiet venv --python $(BIN)/python build/lowest
+	@$(BIN)/uv --quiet pip install --python build/lowest/bin/python --resolution lowest-direct ".[postgresql]" --group lowest
+	@build/lowest/bin/python -m pytest -q -p no:cacheprovider $(LOWEST_TESTS:%=tests/test_%.py)
+
 .PHONY: wheel wheel-test
 wheel: $(VENV)/.dev
 	@rm -rf dist
