@@ -28,6 +28,7 @@ from aggregator.model import (
     Visit,
 )
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
+from aggregator.regroup import regroup
 from aggregator.settle import Rules, Settled, settle, settle_quiet
 from aggregator.topics import Judge
 
@@ -74,13 +75,16 @@ def refresh(
     now = collector.clock.now()
     tasks = store.claim(now, LEASE, limit=limit, everything=everything)
     waiting = {task.source.url: task for task in tasks}
+    placed: list[int] = []
     try:
         with closing(engine.map(partial(_ask, collector, lane, holds), tasks, lane)) as visits:
             for group in _grouped(visit for visit in visits if visit):
                 done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
                 for visit in group:
                     del waiting[visit.source.url]
+                placed += (key for settled in done for key in settled.placed)
                 yield from done
+        regroup(store, rules, placed, now)
     finally:
         held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
         store.put_off(held, "its host asked for a pause (Retry-After)")

@@ -70,6 +70,7 @@ class Settled:
     new: int = 0  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
     told: int = 0  # stories published for the first time
+    placed: tuple[int, ...] = ()  # keys of the items that were put in a story
     held: tuple[str, ...] = ()  # ids of stories that wait for the operator from now on
     changed: bool = False  # something that is published may look different now
 
@@ -83,6 +84,7 @@ class Settling:
     now: datetime
     fresh: list[Item] = field(default_factory=list)  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
+    placed: list[int] = field(default_factory=list)  # keys of the items that were put in a story
     edited: set[int] = field(default_factory=set)  # keys of known items whose text changed
     touched: set[str] = field(default_factory=set)  # stories that gained, lost or edited a member
     seen: set[int] = field(default_factory=set)  # keys of the items that this visit brought
@@ -108,8 +110,8 @@ def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: dateti
         told = tell(settling)
         work.record(visit, plan, _sentence_counts(settling.fresh))
         work.log([_past(visit, plan, len(settling.fresh), settling.kept)])
-    held = tuple(settling.held)
-    return Settled(visit, plan, len(settling.fresh), settling.kept, told, held, bool(settling.touched))
+    placed, held = tuple(settling.placed), tuple(settling.held)
+    return Settled(visit, plan, len(settling.fresh), settling.kept, told, placed, held, bool(settling.touched))
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
@@ -185,7 +187,7 @@ def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozens
 def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None:
     """Put an item that belongs to the subject into the story that it tells."""
     work = settling.work
-    candidates = _candidates(settling, key, keys)
+    candidates = compared_with(settling, key, keys)
     match settling.rules.folder.place(item, candidates, settling.now):
         case Founds():
             story, evidence = found(settling, key, item), Evidence("founds", "", 1.0)
@@ -199,6 +201,7 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
                     settling.touched.discard(other.id)
     work.assign(key, story, evidence)
     settling.touched.add(story)
+    settling.placed.append(key)
 
 
 def found(settling: Settling, key: int, item: Item) -> str:
@@ -315,7 +318,7 @@ def watch_for(store: Store, rules: Rules, entries: Sequence[str], now: datetime)
     return tuple(settling.held)
 
 
-def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:
+def compared_with(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:
     """The stories that the item may tell: the same article at any age, anything else within the window."""
     work = settling.work
     links = [one for one in keys if one.startswith("link:")]

@@ -47,6 +47,8 @@ _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figu
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _COMPARED = 12  # members of a story that an item is compared with
 _FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
+_CERTAIN = 8.0  # log-odds of a copy
+_SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
 _SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
@@ -130,12 +132,12 @@ class Folder:
         for other in candidates:
             if other.id in ids or (other.seed and seeded) or (seen and _was_told(other, now)):
                 continue
-            if found := self._one_story(group, other, seeded):
+            if found := self.same_story(group, other, seeded):
                 yield other.id, found
                 group += compared(other)
                 seeded, seen = seeded or other.seed, seen or _was_told(other, now)
 
-    def _one_story(self, group: Sequence[Item], other: StoredStory, seeded: bool) -> Evidence | None:
+    def same_story(self, group: Sequence[Item], other: StoredStory, seeded: bool) -> Evidence | None:
         """Why a group of items and a story are one."""
         others = compared(other)
         any_age = seeded or other.seed
@@ -200,17 +202,41 @@ class Folder:
             return None
         mean = sum(score for score, _ in scored) / len(scored)
         nearest = max(scored, key=lambda pair: pair[0])[1]
-        two = self.facts(nearest)
-        apart = days_apart(item, nearest, story.seed)
-        near = apart is not None and apart < _NEAR
-        if mean < self.threshold or not (enough(one, two) if near else marked(one, two)):
+        if mean < self.threshold or not self._may_tell(item, nearest, story.seed):
             return None
         kind = "seed" if story.seed else "same events"
-        return Evidence(kind, nearest.title, _strength(mean), shared_details(one, two))
+        return Evidence(kind, nearest.title, _strength(mean), shared_details(one, self.facts(nearest)))
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
         """For two items telling the same events; `any_age`: one of them stands in a seed story."""
         return self._odds(one, other, any_age)
+
+    def likeness(self, one: Item, other: Item, any_age: bool) -> float:
+        """The log-odds of two items by all that speaks: a copy is certain, too little in common never enough."""
+        if self._copy(one, other):
+            return _CERTAIN
+        a, b = self.facts(one), self.facts(other)
+        if not self._across and not same_language(a, b):
+            return -_CERTAIN
+        odds = self.log_odds(one, other, any_age)
+        return odds if odds < self.threshold or self._may_tell(one, other, any_age) else self.threshold - _SHORT
+
+    def _may_tell(self, one: Item, other: Item, any_age: bool) -> bool:
+        """Whether what two items share is enough to go by: told at one time, less is than otherwise."""
+        apart = days_apart(one, other, any_age)
+        weighed = enough if apart is not None and apart < _NEAR else marked
+        return weighed(self.facts(one), self.facts(other))
+
+    def evidence(self, item: Item, others: Sequence[Item], seed: bool) -> Evidence:
+        """Why an item stands in one story with others, by the one that it is most like."""
+        copies = (copy for other in others if (copy := self._copy(item, other)))
+        if copy := next(copies, None):
+            return Evidence("seed", copy.other, copy.strength, (copy.kind, *copy.details)) if seed else copy
+        odds = [self.log_odds(item, other, seed) for other in others]
+        nearest = others[odds.index(max(odds))]
+        details = shared_details(self.facts(item), self.facts(nearest))
+        strength = _strength(max(sum(odds) / len(odds), self.threshold))
+        return Evidence("seed" if seed else "same events", nearest.title, strength, details)
 
     def _weigh_anew(self, one: Item, other: Item, any_age: bool) -> float:
         return log_odds(self.facts(one), self.facts(other), days_apart(one, other, any_age))

@@ -55,6 +55,7 @@ ROOMS = {
     # the subject and its stories
     "counts": room("core"),
     "facts": room("core"),
+    "grouping": room("core"),
     "holding": room("core"),
     "learning": room("core"),
     "likeness": room("core"),
@@ -85,6 +86,7 @@ ROOMS = {
     "lookup": room("flow"),
     "pipeline": room("flow"),
     "press": room("flow"),
+    "regroup": room("flow"),
     "settle": room("flow"),
     "teaching": room("flow"),
     "addresses": room("shell", wing="fetch"),

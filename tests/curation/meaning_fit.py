@@ -262,10 +262,7 @@ def fold(told: Sequence[Telling], added: Mapping[tuple[int, int], np.ndarray]) -
         ids = [item.item.id for item in one.pairs.items]
         for (a, b), value in zip(one.pairs.index, odds, strict=True):
             scored.scores[ids[a], ids[b]] = scored.scores[ids[b], ids[a]] = float(value)
-        for order in (1, 2, 3):
-            scores[one.label].append(
-                stories_fit.score(one.pairs.items, stories_fit.cluster(scored, one.pairs.items, order))
-            )
+        scores[one.label].append(stories_fit.score(one.pairs.items, stories_fit.cluster(scored, one.pairs.items)))
     for label, results in scores.items():
         stories_fit.report(label, results)
 

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from aggregator.facts import Facts, pooled  # noqa: E402
+from aggregator.grouping import Near, group, order  # noqa: E402
 from aggregator.likeness import Rarity, features  # noqa: E402
-from aggregator.model import Decision, Item, Joins, StoredItem, StoredStory, Verdict  # noqa: E402
+from aggregator.model import Decision, Item, StoredItem, StoredStory, Verdict  # noqa: E402
 from aggregator.seeds import load_seeds  # noqa: E402
 from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
 
@@ -196,26 +197,23 @@ class Scored(Folder):
         return self.held.weigh(values, self.folds[group[0].id], self.folds[other.id])
 
 
-def cluster(folder: Folder, items: Sequence[Labelled], order: int) -> dict[str, str]:
-    """Item id → story id, the items placed one by one in a random order, as they might arrive."""
+def cluster(folder: Folder, items: Sequence[Labelled]) -> dict[str, str]:
+    """Item id → story id, all items brought by one refresh, as settling groups them."""
     verdict = Verdict(Decision.KEPT, 1.0, (), "")
     seeds = [one for one in items if not one.item.source]
-    stories = {one.item.id: [StoredItem(-n, one.item, verdict, START, seed=True)] for n, one in enumerate(seeds, 1)}
-    items = [one for one in items if one.item.source]
-    random.Random(order).shuffle(items)
-    for key, one in enumerate(items):
-        candidates = [
-            StoredStory(id, members[0].seed, None, START, None, tuple(members)) for id, members in stories.items()
-        ]
-        placed = folder.place(one.item, candidates, START)
-        stored = StoredItem(key, one.item, verdict, START)
-        if isinstance(placed, Joins):
-            same = [placed.story, *(other for other, _ in placed.merges)]
-            into = next((id for id in same if stories[id][0].seed), same[0])
-            stories[into] += [member for id in same if id != into for member in stories.pop(id)] + [stored]
-        else:
-            stories[f"story-{key}"] = [stored]
-    return {member.item.id: story for story, members in stories.items() for member in members}
+    stories = [
+        StoredStory(one.item.id, True, START, START, None, (StoredItem(-n, one.item, verdict, START, seed=True),))
+        for n, one in enumerate(seeds, 1)
+    ]
+    new = sorted((one.item for one in items if one.item.source), key=order)
+    keys = {one.item.id: folder.keys(one.item) for one in items}
+    pairs: list[tuple[int, int | str]] = [
+        (a, b) for a, b in combinations(range(len(new)), 2) if keys[new[a].id] & keys[new[b].id]
+    ]
+    pairs += [(n, story.id) for n, item in enumerate(new) for story in stories if keys[item.id] & keys[story.id]]
+    groups = group(folder, new, sorted(stories, key=lambda story: story.id), Near(pairs, (), {}))
+    got = {new[n].id: one.story or new[one.items[0]].id for one in groups for n in one.items}
+    return got | {seed.item.id: seed.item.id for seed in seeds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +317,6 @@ def main() -> None:
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
     ask.add_argument("--draws", type=int, default=2)
-    ask.add_argument("--orders", type=int, default=1, help="of arrival")
     ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
     items = load(DATA / "items.jsonl")
@@ -355,9 +352,9 @@ def measure(held: Held, items: Sequence[Labelled], args: argparse.Namespace) -> 
     for label, dated in variants(items, args.draws):
         pairs = Pairs(Folder(), dated, held.rarity)
         scored = Scored(held, pairs, args.thresholds[0])
-        for threshold, order in product(args.thresholds, range(1, args.orders + 1)):
+        for threshold in args.thresholds:
             scored.threshold = threshold
-            got = cluster(scored, dated, order)
+            got = cluster(scored, dated)
             by_label[threshold, label].append(score(dated, got))
             if (
                 args.show
