@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from aggregator.model import Item, StoredStory
 from aggregator.stories import Folder, compared
 
 _EVER = datetime.max.replace(tzinfo=UTC)  # where an item without a date stands among the others
+_NEXT = 100  # items looked at on either side under a key that more share: such a key is as common as a word
 _STRANGERS = -3.0  # log-odds of two items that share no key, and so were not compared
 
 
@@ -47,6 +49,34 @@ class _Cluster:
 def order(item: Item) -> tuple[datetime, str, str]:
     """Where an item stands among those of one refresh, whichever came first."""
     return item.published or _EVER, item.source, item.id
+
+
+def sharing(keys: Sequence[frozenset[str]], most: int) -> tuple[set[tuple[int, int]], set[int]]:
+    """Which items share a key, each with at most so many others: those with which it shares most.
+
+    A key counts the less the more items share it. Also returned: the items of which others were left out.
+    """
+    holders: dict[str, list[int]] = {}
+    for place, held in enumerate(keys):
+        for key in held:
+            holders.setdefault(key, []).append(place)
+    pairs, cut = set[tuple[int, int]](), set[int]()
+    for place, held in enumerate(keys):
+        shared: dict[int, float] = {}
+        for key in sorted(held):
+            others = holders[key]
+            at = bisect_left(others, place)
+            next_to = others[max(at - _NEXT, 0) : at + _NEXT + 1]
+            for other in next_to:
+                shared[other] = shared.get(other, 0.0) + 1 / len(others)
+            if len(next_to) < len(others):
+                cut.add(place)
+        shared.pop(place, None)
+        nearest = sorted(shared, key=lambda other: (-shared[other], other))
+        if len(nearest) > most:
+            cut.add(place)
+        pairs.update((min(place, other), max(place, other)) for other in nearest[:most])
+    return pairs, cut
 
 
 def group(folder: Folder, new: Sequence[Item], stories: Sequence[StoredStory], near: Near) -> list[Group]:

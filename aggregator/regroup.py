@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aggregator.grouping import Group, Near, group, order
+from aggregator.grouping import Group, Near, group, order, sharing
 from aggregator.model import Evidence, StoredItem, StoredStory, Withholding
 from aggregator.ports import Store, Work
-from aggregator.settle import STORIES, Rules, Settling, compared_with, found, tell
+from aggregator.settle import Rules, Settling, found, near, tell
 from aggregator.stories import compared, story_id
 
+_NEAREST = 30  # items of the same refresh that one is compared with
 _EXPLAINED = 12  # others among which the one that an item is most like is looked for
 
 
@@ -72,21 +73,19 @@ def _without(story: StoredStory, keys: set[int]) -> StoredStory:
 
 def _near(settling: Settling, fresh: _Fresh) -> tuple[list[StoredStory], Near]:
     """The stories told before that something fresh is near to, and what is near to what."""
-    places = {one.key: place for place, one in enumerate(fresh.items)}
-    pairs: set[tuple[int, int | str]] = set()
-    cut, stories = set[int](), dict(fresh.told)
+    keys = [settling.rules.keys(one.item) for one in fresh.items]
+    pairs, cut = sharing(keys, _NEAREST)
+    near_to: set[tuple[int, int | str]] = set(pairs)
+    stories = dict(fresh.told)
     for place, one in enumerate(fresh.items):
-        found = compared_with(settling, one.key, settling.rules.keys(one.item))
-        if len(found) >= STORIES:
-            cut.add(place)
-        for story in found:
-            others = (places[member.key] for member in story.members if member.key in places)
-            pairs.update((place, other) for other in others if other != place)
+        if one.story and one.story in fresh.told:
+            near_to.add((place, one.story))
+        for story in near(settling.work, keys[place], settling.now - settling.rules.window):
             if story.id not in fresh.own:
+                near_to.add((place, story.id))
                 stories.setdefault(story.id, story)
-                pairs.add((place, story.id))
     parted = {place: settling.work.parted(one.key) for place, one in enumerate(fresh.items)}
-    return [stories[id] for id in sorted(stories)], Near(pairs, cut, parted)
+    return [stories[id] for id in sorted(stories)], Near(near_to, cut, parted)
 
 
 def _homes(settling: Settling, fresh: _Fresh, groups: Iterable[Group]) -> dict[int, str]:

@@ -187,7 +187,7 @@ def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozens
 def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None:
     """Put an item that belongs to the subject into the story that it tells."""
     work = settling.work
-    candidates = compared_with(settling, key, keys)
+    candidates = _candidates(settling, key, keys)
     match settling.rules.folder.place(item, candidates, settling.now):
         case Founds():
             story, evidence = found(settling, key, item), Evidence("founds", "", 1.0)
@@ -318,7 +318,7 @@ def watch_for(store: Store, rules: Rules, entries: Sequence[str], now: datetime)
     return tuple(settling.held)
 
 
-def compared_with(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:
+def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:
     """The stories that the item may tell: the same article at any age, anything else within the window."""
     work = settling.work
     links = [one for one in keys if one.startswith("link:")]

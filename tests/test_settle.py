@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +30,7 @@ from aggregator.model import (
     Visit,
 )
 from aggregator.pace import Bounds
+from aggregator.regroup import regroup
 from aggregator.settle import Rules, Settled, settle
 from aggregator.stories import Folder, seed_item, seed_story_id
 
@@ -140,7 +144,9 @@ class History:
         source = SOURCES[seen.source]
         judged = tuple(entry.judged(source) for entry in seen.entries)
         outcome = Changed(FeedHead("rss20"), judged, frozenset(one.item.fingerprint for one in judged))
-        return settle(self.store, RULES, Visit(source, self.now, self.now, outcome), Rhythm(), self.now)
+        settled = settle(self.store, RULES, Visit(source, self.now, self.now, outcome), Rhythm(), self.now)
+        regroup(self.store, RULES, settled.placed, self.now)
+        return settled
 
     def carry_out(self, word: Word) -> None:
         keys = [item.key for item in self.store.retained()]
@@ -237,3 +243,60 @@ def test_what_was_seen_is_seen_again_without_a_trace(before: list[Seen], last: S
     again = history.visit(last)
     assert (again.new, again.told) == (0, 0)
     assert history.store.stories() == stories
+
+
+LABELLED = tuple(
+    json.loads(line)
+    for line in (Path(__file__).parent / "data" / "curation" / "items.jsonl").read_text("utf-8").splitlines()
+)
+SOME_DAY = tuple(
+    Item(
+        source=f"https://wire{number % 4}.example/feed",
+        id=one["id"],
+        link=None,
+        title=one["title"],
+        summary=one["summary"],
+        published=BEGUN - timedelta(hours=number),
+        language=one["lang"],
+    )
+    for number, one in enumerate(one for one in LABELLED if one["relevant"])
+)
+
+
+def refreshed(items: Sequence[Item]) -> History:
+    """A history of one refresh in which items, each of a visit of its own, came in this order."""
+    history = History()
+    history.store.enlist([Source(url, url) for url in sorted({one.source for one in items})], (), BEGUN)
+    placed: list[int] = []
+    for item in items:
+        outcome = Changed(FeedHead("rss20"), (Judged(item, Verdict(Decision.KEPT, 0.9, (), "")),), frozenset())
+        visit = Visit(Source(item.source, item.source), BEGUN, BEGUN, outcome)
+        placed += settle(history.store, RULES, visit, Rhythm(), BEGUN).placed
+    history.check()
+    regroup(history.store, RULES, placed, BEGUN)
+    history.check()
+    return history
+
+
+def grouped(history: History) -> set[frozenset[tuple[str, str]]]:
+    """Who stands with whom, by source and id; a seed's own text is named, too."""
+    told = history.store.stories()
+    return {frozenset((member.item.source, member.item.id) for member in story.members) for story in told}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, len(SOME_DAY) - 25).flatmap(lambda n: st.permutations(SOME_DAY[n : n + 25])))
+def test_the_order_in_which_visits_end_decides_nothing(items: list[Item]) -> None:
+    """One refresh tells the same stories, with the same members, whichever of its visits ended first."""
+    assert grouped(refreshed(items)) == grouped(refreshed(sorted(items, key=lambda one: one.id)))
+
+
+def test_what_earlier_refreshes_told_keeps_its_id() -> None:
+    """Grouping puts what is new into the story told before, and moves nothing that readers have seen."""
+    history = History()
+    history.visit(Seen(0, (Entry(0, 0, 0, 0, 0, 0, True),), 1))
+    (told,) = (story for story in history.store.stories() if not story.seed)
+    history.now += timedelta(hours=1)
+    history.visit(Seen(1, (Entry(0, 0, 1, 0, 0, 0, True), Entry(1, 0, 0, 0, 0, 0, True)), 1))
+    (now,) = (story for story in history.store.stories() if not story.seed)
+    assert (now.id, now.told, len(now.members)) == (told.id, told.told, 3)
