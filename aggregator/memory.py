@@ -111,6 +111,7 @@ class _Told:
     lead: int | None
     page: int | None = None  # of the archive; None: on none yet
     withholding: Withholding = field(default_factory=Withholding)
+    dated: datetime | None = None  # the newest date of its members when it was told
 
 
 @dataclass(slots=True)
@@ -367,6 +368,8 @@ class MemoryWork:
             self._retell(story, page=None)  # told again, it counts as news
         elif before.told is None and told is not None:
             self._state.gone.pop(story, None)
+            dated = max(map(_date, self._state.members(story)), default=told)
+            self._retell(story, dated=dated)
 
     def _retell(self, story: str, **values: object) -> None:
         self._touched.add(story)
@@ -471,10 +474,9 @@ class MemoryStore:
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
         state = self._state
-        told = [story for id, one in state.stories.items() if one.told and (story := state.story(id)).members]
-        told.sort(key=lambda one: one.id)
-        told.sort(key=lambda one: (one.told, max(map(_date, one.members))), reverse=True)
-        return tuple(told[:limit])
+        told = sorted((id for id, one in state.stories.items() if one.told and state.members(id)))
+        told.sort(key=lambda id: (state.stories[id].told, state.stories[id].dated), reverse=True)
+        return tuple(state.story(id) for id in told[:limit])
 
     def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
         state = self._state

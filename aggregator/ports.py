@@ -252,7 +252,7 @@ class Store(Protocol):
         ...
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
-        """Told stories, newest told first (ties: the newest member first, then by id); limit None: all."""
+        """Told stories, newest told first (ties: the newest member at that time first, then by id); limit None: all."""
         ...
 
     def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:

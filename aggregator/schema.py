@@ -120,6 +120,7 @@ story = Table(
     Column("withdrawn", Boolean),
     Column("held", Text),
     Column("released", Text),
+    Column("dated", Number),  # the newest date of its members when it was told: orders what was told at one moment
 )
 # Every id a story goes by: its own, and those of the stories merged into it.
 story_name = Table("story_name", TABLES, Column("name", Text, primary_key=True), Column("story", Number))
@@ -284,6 +285,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "INSERT INTO change SELECT id, 1 FROM unpublished",
         "DROP TABLE unpublished",
         "DELETE FROM setting WHERE name IN ('form', 'months')",
+    ),
+    (
+        "ALTER TABLE story ADD COLUMN dated {number}",
+        "UPDATE story SET dated = coalesce((SELECT max(coalesce(published, first_seen)) FROM item"
+        " WHERE item.story = story.number), told) WHERE told IS NOT NULL",
     ),
 )
 

@@ -166,14 +166,8 @@ class SqlStore:
             return tuple(Deed(rows.instant(row.at), row.story, row.what) for row in connection.execute(latest))
 
     def stories(self, limit: int | None = None) -> tuple[StoredStory, ...]:
-        told = story.c.told.is_not(None) & select(item.c.key).where(item.c.story == story.c.number).exists()
         with self._database.reading() as connection:
-            if limit is not None:
-                newest = select(story.c.told).where(told).order_by(story.c.told.desc()).limit(limit).subquery()
-                told &= story.c.told >= select(func.min(newest.c.told)).scalar_subquery()
-            numbers = connection.execute(select(story.c.number).where(told)).scalars().all()
-            found = many_stories(connection, numbers)
-        return tuple(_newest_first(found)[:limit])
+            return _newest(connection, _HAS_MEMBERS, limit)
 
     def named(self, ids: Iterable[str]) -> Mapping[str, StoredStory]:
         wanted = list(ids)
@@ -201,8 +195,8 @@ class SqlStore:
             pages = connection.execute(_PAGES).scalar() or 0
             if keep is None:
                 return pages
-            newest = {row.number for row in _told(connection, keep)[:keep]}
-            waiting = [row.number for row in reversed(_told(connection))]
+            newest = set(connection.execute(_TOLD.limit(keep)).scalars())
+            waiting = list(connection.execute(_TOLD.where(story.c.page.is_(None))).scalars())[::-1]
             while not newest.issuperset(waiting):
                 pages += 1
                 turned = update(story).where(story.c.number.in_(waiting[:size])).values(page=pages)
@@ -211,10 +205,8 @@ class SqlStore:
         return pages
 
     def page(self, number: int) -> tuple[StoredStory, ...]:
-        told = select(story.c.number).where(story.c.page == number, story.c.told.is_not(None))
         with self._database.reading() as connection:
-            found = many_stories(connection, connection.execute(told).scalars().all())
-        return tuple(_newest_first(one for one in found if one.members))
+            return _newest(connection, _HAS_MEMBERS & (story.c.page == number))
 
     def gone(self, limit: int | None = None, page: int | None = None) -> tuple[Gone, ...]:
         newest = _GONE.order_by(gone.c.at.desc(), gone.c.id).limit(limit)
@@ -378,12 +370,19 @@ _GONE = (
     .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
     .outerjoin(story, and_(story.c.number == story_name.c.story, story.c.told.is_not(None)))
 )
-_ORDER = (
-    select(story.c.number, story.c.id, story.c.told, func.max(func.coalesce(item.c.published, item.c.first_seen)))
-    .join(item, item.c.story == story.c.number)
+_HAS_MEMBERS = select(item.c.key).where(item.c.story == story.c.number).exists()
+_TOLD = (
+    select(story.c.number)
     .where(story.c.told.is_not(None))
-    .group_by(story.c.number, story.c.id, story.c.told)
+    .order_by(story.c.told.desc(), story.c.dated.desc(), story.c.id)
 )
+
+
+def _newest(connection: Connection, wanted: ColumnElement[bool], limit: int | None = None) -> tuple[StoredStory, ...]:
+    """Told stories, in the order in which they are published."""
+    numbers = connection.execute(_TOLD.where(wanted).limit(limit)).scalars().all()
+    found = dict(zip(sorted(numbers), many_stories(connection, numbers), strict=True))
+    return tuple(found[number] for number in numbers)
 
 
 def _counts_as(decision: Decision) -> ColumnElement[bool]:
@@ -406,21 +405,6 @@ def _free_abandoned(connection: Connection) -> None:
         connection.execute(freed.values(leased_until=None, leased_by=None))
 
 
-def _told(connection: Connection, newest: int | None = None) -> list[Any]:
-    """Number, id, when told and newest date of the `newest` told stories or some more; None: of those on no page.
-
-    Newest first, as `_newest_first` has them.
-    """
-    if newest is None:
-        wanted = _ORDER.where(story.c.page.is_(None))
-    else:
-        times = select(story.c.told).where(story.c.told.is_not(None)).order_by(story.c.told.desc())
-        oldest = connection.execute(times.offset(max(newest - 1, 0)).limit(1)).scalar()
-        wanted = _ORDER if oldest is None else _ORDER.where(story.c.told >= oldest)
-    found = connection.execute(wanted).all()
-    return sorted(sorted(found, key=lambda row: row.id), key=lambda row: (row.told, row[3]), reverse=True)
-
-
 def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:
     return SourceHealth(
         source=source,
@@ -441,13 +425,3 @@ def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:
         came=row.came,
         found=row.found or None,
     )
-
-
-def _newest_first(told: Iterable[StoredStory]) -> list[StoredStory]:
-    """By when they were told, then by their newest member's date, both from the latest; then by id."""
-    by_id = sorted(told, key=lambda one: one.id)
-    return sorted(by_id, key=lambda one: (one.told, max(map(_date, one.members))), reverse=True)
-
-
-def _date(member: StoredItem) -> datetime:
-    return member.item.published or member.first_seen

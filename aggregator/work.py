@@ -457,6 +457,8 @@ class SqlWork:
             self._set(row.number, page=None)  # told again, it counts as news
         elif row.told is None and told is not None:
             self._connection.execute(_FORGET, {"id_": row.id})
+            dated = self._connection.execute(_DATED, {"number": row.number}).scalar()
+            self._set(row.number, dated=rows.micros(told) if dated is None else dated)
 
     def _touch(self, *numbers: int | None) -> None:
         self._touched.update(number for number in numbers if number is not None)
@@ -475,6 +477,7 @@ _NAME = insert(story_name)
 _LOG = insert(history)
 _NEWEST_VISIT = select(func.max(history.c.number)).scalar_subquery()
 _FORGET_VISITS = delete(history).where(history.c.number <= _NEWEST_VISIT - REMEMBERED)
+_DATED = select(func.max(func.coalesce(item.c.published, item.c.first_seen))).where(item.c.story == bindparam("number"))
 _FORGET = delete(gone).where(gone.c.id == bindparam("id_"))
 _NOTE_CHANGE = text(
     "INSERT INTO change (id, mark) SELECT name, CAST(:mark AS BIGINT) FROM story_name WHERE story = :story"

@@ -723,7 +723,7 @@ class TestStories:
         assert len(candidates(store, *(f"k{n}" for n in range(1100)))) == 700
 
     def test_told_stories_come_newest_first(self, store: Store) -> None:
-        """Order: told, then the newest member's date, then the id; stories not told are left out."""
+        """Order: told, then the newest member's date at that time, then the id; stories not told are left out."""
         tell(store, "urn:uuid:c", (judged("1", published=NOW - DAY), ()), now=NOW)
         tell(store, "urn:uuid:b", (judged("2", published=NOW - DAY), ()), now=NOW)
         tell(store, "urn:uuid:a", (judged("3", published=NOW - 3 * DAY), ()), (judged("4", published=NOW), ()), now=NOW)
@@ -736,6 +736,16 @@ class TestStories:
         assert [story.id for story in store.stories()] == order
         for limit in range(7):
             assert [story.id for story in store.stories(limit)] == order[:limit]
+
+    def test_a_told_story_keeps_its_place(self, store: Store) -> None:
+        """A newer repeat does not lift it above those that were told with it."""
+        tell(store, "urn:uuid:a", (judged("1", published=NOW - DAY), ()), now=NOW)
+        tell(store, "urn:uuid:b", (judged("2", published=NOW - 2 * DAY), ()), now=NOW)
+        with store.begin() as work:
+            key = work.add(judged("3", published=NOW), (), NOW)
+            work.assign(key, "urn:uuid:b", None)
+            work.tell("urn:uuid:b", NOW, key, NOW)
+        assert [story.id for story in store.stories()] == ["urn:uuid:a", "urn:uuid:b"]
 
     def test_a_story_without_members_is_not_told(self, store: Store) -> None:
         """A story that lost its last member has nothing to say."""
