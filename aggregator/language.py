@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import lru_cache
+from copy import copy
+from functools import cache
 from typing import Any
 
 _ISO_639_1 = """
@@ -165,12 +166,18 @@ _SPOKEN_ELSEWHERE = frozenset(_ONE_LANGUAGE.values()) | frozenset(
 )
 
 
-@lru_cache(maxsize=len(_MANY_LANGUAGES))
+@cache
 def _identifier(script: str) -> Any:
-    """py3langid for one script; loaded where first needed, because numpy and the model take half a second."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    """py3langid for one script; the tables that all scripts read are shared, 80 MB that were there for each."""
+    identifier = copy(_model())
     known = set(identifier.labels)
     identifier.set_languages([code for code in _MANY_LANGUAGES[script].split() if code in known])
     return identifier
+
+
+@cache
+def _model() -> Any:
+    """Loaded where first needed, because numpy and the model take half a second."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
