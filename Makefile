@@ -20,6 +20,7 @@ help:
 	@echo "make run      set up and start: reads the sources, publishes, serves (Ctrl-C stops)"
 	@echo "make test     set up and run every check and test"
 	@echo "make bench    print the benchmarks' tables"
+	@echo "make soak     kill the program a thousand times, and let a year of 200 sources pass (an hour)"
 	@echo "make format   bring the code into its form"
 	@echo "make lock     choose the newest allowed version of every dependency"
 	@echo "make clean    remove what make, the tests and the caches left; keeps feeds/"
@@ -100,6 +101,11 @@ wheel-test: wheel
 .PHONY: bench
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks
+
+.PHONY: soak
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.soak.crashes
+	@$(BIN)/python -m tests.soak.year
 
 # --- care ---
 
