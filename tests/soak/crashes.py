@@ -51,6 +51,7 @@ class Commands:
     """Commands of the program, forked from a process that has everything loaded."""
 
     nest: subprocess.Popen[str]
+    killed: list[int] = field(default_factory=list)  # processes
 
     def start(self, folder: Path, *arguments: str) -> int:
         """The number of the process."""
@@ -86,12 +87,12 @@ class Commands:
         alarm.cancel()
         if status not in (0, -signal.SIGKILL):
             raise Broken(f"{' '.join(arguments)} ended with {status}:\n{(folder / 'said.txt').read_text()}")
-        _alone(process)
+        self.killed.append(process)
         return status != 0
 
 
 def _alone(process: int) -> None:
-    """Its children notice that it has died, and end as well."""
+    """The children of a process notice that it has died, and end as well."""
     patience = time.monotonic() + LONGEST
     while time.monotonic() < patience:
         try:
@@ -247,6 +248,9 @@ class Life:
         brought = {(entry["id"], " ".join(entry["title"].split())) for entry in entries}
         if lost := brought - known:
             raise Broken(f"lost: {lost}")
+        for process in self.commands.killed:
+            _alone(process)
+        self.commands.killed.clear()
         before = _files(self.folder / "public")
         self.commands.run(self.folder, "publish")
         if changed := {name for name, _ in before.items() ^ _files(self.folder / "public").items()}:
