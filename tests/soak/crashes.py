@@ -176,7 +176,6 @@ class Life:
             self.bring()
         arguments = self._command()
         name = arguments[0]
-        self._wait_for_leases()
         if self.commands.kill(self.folder, self.chance.uniform(0, 1.1 * usual[name]), *arguments):
             self.killed[name] += 1
         self.look()
@@ -197,13 +196,6 @@ class Life:
     def _known(self) -> list[str]:
         with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
             return [id for (id,) in connection.execute("SELECT link FROM item WHERE link IS NOT NULL ORDER BY key")]
-
-    def _wait_for_leases(self) -> None:
-        """As if the quarter of an hour had passed that a killed run may hold its sources."""
-        with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rhythm'").fetchone():
-                connection.execute("UPDATE rhythm SET leased_until = NULL")
-                connection.commit()
 
     def look(self) -> None:
         """Hold what is there to the promises; Broken names the one that does not hold."""
@@ -239,7 +231,6 @@ class Life:
 
     def end(self) -> None:
         """A run that nobody kills; after it, all that was ever brought is known, and the files are as written anew."""
-        self._wait_for_leases()
         self.commands.run(self.folder, "run", "--once", "--now")
         self.look()
         with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
