@@ -281,11 +281,12 @@ class Matcher:
 
 def _add(heads: dict[str, list[_Pattern]], name: str | None, term: str) -> None:
     """File a term under its heads, one for each way to write it."""
-    plain = _spread(comparable(term)).strip()
+    folded = comparable(term)
+    plain = _spread(folded).strip()
     core = plain.strip("*").strip()
     if not core:
         return
-    for spelling in _spellings(core, comparable(term)):
+    for spelling in _spellings(core, folded):
         head, star, rest = spelling.partition("*")
         letters = _LETTERS.get(_script(head.rstrip()[-1]), "")
         tail = None
