@@ -161,21 +161,18 @@ class Desk:
         now, path = self._clock.now(), ""
         match word:
             case "keep" | "drop":
-                carry_out = curator.keep if word == "keep" else curator.drop
+                carry_out, did = (curator.keep, "kept") if word == "keep" else (curator.drop, "dropped")
                 stored = carry_out(self._store, self._rules, f"#{_number(form)}", now)
-                log.info(
-                    "the operator has %s #%d %s", f"{word}ed".replace("keeped", "kept"), stored.key, stored.item.title
-                )
+                log.info("the operator has %s #%d %s", did, stored.key, stored.item.title)
             case "merge":
-                story = curator.merge(
-                    self._store, self._rules, form.get("story", ""), form.get("with", "").strip(), now
-                )
+                one, other = form.get("story", ""), form.get("with", "").strip()
+                story = curator.merge(self._store, self._rules, one, other, now)
                 path = story_page(story.id)
-                log.info("the operator has merged %s with %s", form.get("story"), form.get("with"))
+                log.info("the operator has merged two stories: %s has %d items now", story.id, len(story.members))
             case "split":
                 story = curator.split(self._store, self._rules, f"#{_number(form)}", now)
                 path = story_page(story.id)
-                log.info("the operator has split #%s from its story", _number(form))
+                log.info("the operator has split #%d from its story: it is %s now", _number(form), story.id)
             case _:
                 raise NotFoundError(f"nothing is known that is called {word}")
         return Done(path, word if self._publish() else "waiting")

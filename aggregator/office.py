@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FORM_BYTES = 16_384  # of a form: a mark, a place to go back to, an id or a link
+_NOT_OURS = "This did not come from a form of these pages, or the form is too old: load the page anew and try again."
 _HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -118,7 +119,7 @@ class _Office:
         if not isinstance(admitted, Admitted):
             return self._turn_away(request, admitted)
         if not self._guard.may_act(_asked(request), admitted, form.get("mark", "")):
-            return self._refuse(request, 403, "This did not come from a form of these pages, or the form is too old.")
+            return self._refuse(request, 403, _NOT_OURS)
 
         def carry_out() -> Response:
             done = self._desk.act(word, form)
@@ -138,7 +139,7 @@ class _Office:
         if isinstance(refused := self._admit(request), Refused):
             return self._turn_away(request, refused)
         if not self._guard.may_act(_asked(request), Admitted(), form.get("mark", "")):
-            return self._refuse(request, 403, "This did not come from a form of these pages, or the form is too old.")
+            return self._refuse(request, 403, _NOT_OURS)
         if not self._guard.knows(form.get("token", "")):
             log.warning("a wrong token was shown for the operator's pages, by %s", _peer(request))
             return self._ask(request, _own(form.get("back", "")), wrong=True)
@@ -161,7 +162,7 @@ class _Office:
         if not isinstance(admitted, Admitted):
             return self._turn_away(request, admitted)
         if not self._guard.may_act(_asked(request), admitted, form.get("mark", "")):
-            return self._refuse(request, 403, "This did not come from a form of these pages, or the form is too old.")
+            return self._refuse(request, 403, _NOT_OURS)
         answer = _see(request, "status")
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer

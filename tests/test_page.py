@@ -221,5 +221,6 @@ def test_paper_shows_where_links_lead(opened: Any) -> None:
     page = opened(REALISTIC, viewport=DESK).page
     page.emulate_media(media="print")
     assert not page.get_by_role("navigation").is_visible()
+    assert not page.locator(".why").first.is_visible()
     shown = page.locator(".more a").first.evaluate("a => getComputedStyle(a, '::after').content")
     assert "https://outlet1.example/news/1" in shown
