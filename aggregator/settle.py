@@ -1,4 +1,7 @@
-"""Take a visit's items into the store: known or new, kept or not, and in which story."""
+"""Take a visit's items into the store: known or new, kept or not, and in which story.
+
+A little longer than a module should be, so that every way into a story and out of it stands in one place.
+"""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -210,10 +211,12 @@ def test_what_disagrees_in_a_store_is_told(tmp_path: Path, urls: tuple[str, str]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
+    before = os.umask(0o022)  # as usual: what is made for the owner alone is so by our doing
     configure(tmp_path, {"A": "https://user:hush@127.0.0.1:9/feed"})
     assert aggregator(tmp_path, "publish").returncode == 0
-    return tmp_path
+    yield tmp_path
+    os.umask(before)
 
 
 def test_a_store_moves_to_another_folder(folder: Path) -> None:
