@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from aggregator import pipeline, press, teaching
 from aggregator.config import Config, nearest
 from aggregator.database import unused
-from aggregator.discovery import feeds_of
 from aggregator.engine import Children, Threads, registrable_domain
 from aggregator.errors import ConfigError, NotFoundError, StoreError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
@@ -22,7 +21,6 @@ from aggregator.exchange import load as load_store
 from aggregator.fetch import HttpFetch
 from aggregator.health import Overview
 from aggregator.meaning import installed, load_sense
-from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
     Decision,
@@ -100,7 +98,9 @@ class App:
     def publish(self, *, everything: bool = False) -> Published:
         """Write the published files; see press.publish."""
         entries = self.config.feed.max_entries
-        return press.publish(self.store, self.publisher, self.frame, entries, everything=everything)
+        return press.publish(
+            self.store, self.publisher, self.frame, entries, by=repr(_program()), everything=everything
+        )
 
     def is_behind(self) -> bool:
         """Whether publishing would bring something; see press.is_behind."""
@@ -234,6 +234,8 @@ def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tupl
 
 def find_feed(config: Config, url: str, clock: Clock) -> tuple[str, FeedHead]:
     """The feed at an address, or the first one that works of those that the page there names; its address and head."""
+    from aggregator.discovery import feeds_of  # few commands need it
+
     subject = load_subject(config)
     with _reading(config, subject, clock) as (collector, _):
         page = collector.fetch(Task(Source(url, url)))
@@ -257,6 +259,8 @@ def try_placing(store: Store, settling: Rules, item: Item, now: datetime) -> Pla
 
 def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -> Evaluation:
     """What the curation, as configured, makes of labelled items; the seeds are planted, nothing is stored."""
+    from aggregator.memory import MemoryStore  # few commands need it
+
     settling = replace(rules(config, subject), max_age=None)
     store = MemoryStore()
     _plant(store, settling, subject.seeds, config.feed.publish_seed, datetime(1970, 1, 1, tzinfo=UTC))

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aggregator import app as application
-from aggregator import cli_curation, cli_safety, cli_sources, daemon, report
+from aggregator import cli_curation, cli_safety, cli_sources, report
 from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
@@ -48,6 +48,8 @@ def run(
         raise ConfigError("--now goes with --once; the daemon keeps to its schedule")
     configuration = load(config)
     if not once:
+        from aggregator import daemon  # a single run serves nothing and keeps no schedule
+
         log_plainly()
         daemon.run(configuration, SystemClock())
         return

@@ -30,18 +30,35 @@ class Published:
 
 
 def publish(
-    store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool = False
+    store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, by: str = "", everything: bool = False
 ) -> Published:
     """Write what has been told as feeds and pages, in the frame's words; what has not changed is not written.
 
-    `max_entries`: stories in the subscription documents, the newest told; 0: all. `everything`: also what was
-    published before and should still stand as it was.
+    `max_entries`: stories in the subscription documents, the newest told; 0: all. `by`: names the program; another one
+    may write otherwise. `everything`: also what was published before and should still stand as it was.
     """
     with publisher.alone():  # or another process could put back what this one takes out
-        return _publish(store, publisher, frame, max_entries, everything=everything)
+        asked = _digest(by, repr(frame), str(max_entries))
+        if not everything and _is_done(store, publisher, asked):
+            return Published((), ())
+        done, stands = _publish(store, publisher, frame, max_entries, everything=everything)
+        stands = replace(stands, asked="" if done.problems else asked, files=sorted(publisher.names()))
+        publisher.remember(json.dumps(asdict(stands)))
+        return done
 
 
-def _publish(store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool) -> Published:
+def _is_done(store: Store, publisher: Publisher, asked: str) -> bool:
+    """Whether nothing has changed since all was printed as it is asked for now, and it is still there."""
+    stands = _stands(publisher)
+    if stands.asked != asked or stands.mark != store.mark() or not publisher.names().issuperset(stands.files):
+        return False
+    archive = publisher.names("archive")
+    return all(render.page_names(number) <= archive for number in range(1, store.turn(1, None) + 1))
+
+
+def _publish(
+    store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool
+) -> tuple[Published, _Stands]:
     mark, stands, form = store.mark(), _stands(publisher), _form(frame)
     anew = everything or stands.form != form or stands.mark > mark or "index.html" not in publisher.names()
     changes = frozenset() if anew else store.changed(stands.mark)
@@ -56,9 +73,7 @@ def _publish(store: Store, publisher: Publisher, frame: Edition, max_entries: in
     months = press.print_months({} if anew else stands.months)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
-    if (stood := _Stands(mark, form, months)) != stands:
-        publisher.remember(json.dumps(asdict(stood)))
-    return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems)))
+    return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems))), _Stands(mark, form, months)
 
 
 def is_behind(store: Store, publisher: Publisher) -> bool:
@@ -73,6 +88,8 @@ class _Stands:
     mark: int = 0  # of the last change that is in it (ports.Store.mark); beyond the store's, that was put back
     form: str = ""  # see _form
     months: dict[str, int] = field(default_factory=dict)  # "2026-03" → stories on its page
+    asked: str = ""  # digest of all that the documents are made from but the stories; "": a story could not be printed
+    files: list[str] = field(default_factory=list)  # right in the folder
 
 
 def _stands(publisher: Publisher) -> _Stands:
@@ -174,5 +191,8 @@ def _form(frame: Edition) -> str:
     The store is told from others by when it was first used, which dates a frame without stories.
     """
     store, texts = frame.updated.isoformat(), (frame.title, frame.link, frame.description, frame.language)
-    words = (_FORM, store, *texts, str(frame.excerpt_characters))
+    return _digest(_FORM, store, *texts, str(frame.excerpt_characters))
+
+
+def _digest(*words: str) -> str:
     return hashlib.blake2b("\0".join(words).encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()

@@ -10,7 +10,6 @@ A little longer than a module should be, so that a pack's form and what is made 
 from __future__ import annotations
 
 import copy
-import difflib
 import itertools
 import math
 import re
@@ -236,6 +235,8 @@ def parse_pack(text: str, where: str) -> Pack:
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f'; did you mean "{nearest[0]}"?' if nearest else ""
 
@@ -267,7 +268,7 @@ class Judge:
         self._sense = sense
         self._floor = math.log(threshold / (1 - threshold))
         self._matcher = Matcher({**pack.concepts, _BOILERPLATE: pack.boilerplate}, pack.masks)
-        settings = (asdict(pack), threshold) + ((sense.digest,) if sense else ())
+        settings = (pack, threshold) + ((sense.digest,) if sense else ())
         digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
         self.own_rules = f"{pack.name}-{digest.hexdigest()}"
         self._learn(model)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
+from typing import NamedTuple
 
 import ahocorasick_rs
 
@@ -208,8 +209,7 @@ class Match:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(NamedTuple):
     """One way to write a term: a fixed head that the automaton looks for, and what must follow."""
 
     name: str | None  # None: a mask

@@ -282,6 +282,19 @@ def test_lost_files_come_back(store: Store, tmp_path: Path) -> None:
     assert document.read_bytes() == whole
 
 
+def test_what_stands_is_not_printed_again(store: Store, public: MemoryPublisher) -> None:
+    """Nothing is rendered while nothing was told; a lost file, another program or other words have it printed anew."""
+    tell(store, 1)
+    publish(store, public, FRAME, 4)
+    public.files["rss.xml"] = b"left alone"
+    assert publish(store, public, FRAME, 4).changed == ()
+    del public.files["atom.xml"]
+    assert publish(store, public, FRAME, 4).changed == ("rss.xml", "atom.xml")
+    public.files["rss.xml"] = b"left alone"
+    assert publish(store, public, FRAME, 4, by="a later version").changed == ("rss.xml",)
+    assert "rss.xml" in publish(store, public, replace(FRAME, title="Other"), 4, by="a later version").changed
+
+
 def test_the_archive_follows_the_configuration(store: Store, public: MemoryPublisher) -> None:
     """A new public address or title is written into closed pages, too: their links would lead nowhere."""
     tell(store, *range(1, 8))
