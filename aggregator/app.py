@@ -289,7 +289,7 @@ def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[C
         stack.callback(fetch.close)
         engine = Threads(config.fetch.concurrency, config.fetch.per_host, config.fetch.host_gap_seconds)
         stack.callback(engine.close)
-        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=("aggregator.parse",))
+        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=("aggregator.parse", "feedparser"))
         stack.callback(isolate.close)
         yield Collector(clock, fetch, isolate, subject.judge), engine
 

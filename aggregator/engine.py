@@ -280,7 +280,7 @@ class Children:
     """An isolate of child processes: each call has a time and a memory limit, and costs at most its own child.
 
     No child starts before the first call. They come from a server process that runs no threads, and are replaced
-    after some hundred calls, since what a hostile document leaves behind cannot be known.
+    after a thousand calls, since what a hostile document leaves behind cannot be known.
     """
 
     def __init__(self, workers: int, seconds: float, megabytes: int, preload: tuple[str, ...] = ()) -> None:
@@ -342,7 +342,9 @@ class Children:
         )
 
 
-_CALLS = 200  # of one child; starting a child that has its modules preloaded costs as much as one or two documents
+# Calls of one child. Starting one that has its modules preloaded costs as much as one or two documents, but what tells
+# languages by statistics takes it half a second to load again.
+_CALLS = 1_000
 
 
 def _confine(room: int) -> None:

@@ -85,7 +85,7 @@ class _Visit(NamedTuple):
 
     def familiar(self, head_digest: bytes) -> frozenset[bytes]:
         """The entries that need not be read again: none, if what stands around them gives them another meaning."""
-        return self.known.entries if self.known.head == head_digest else frozenset()
+        return frozenset(self.known.entries) if self.known.head == head_digest else frozenset()
 
     def setting(self, head: FeedHead) -> Setting:
         return Setting(self.source.url, self.url, self.source.language, head.language, head.title)

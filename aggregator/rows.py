@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from aggregator.model import (
     Enclosure,
     Evidence,
     Failed,
+    Fingerprints,
     Item,
     Judged,
     Known,
@@ -95,11 +96,8 @@ def pack(fingerprints: frozenset[bytes]) -> bytes | None:
     return bytes(lengths) + b"".join(sorted(fingerprints))
 
 
-def unpack_fingerprints(packed: bytes | None) -> frozenset[bytes]:
-    if not packed:
-        return frozenset()
-    size = packed[0]
-    return frozenset(unpack(f"{size}s" * (len(packed) // size), memoryview(packed)[1:]))
+def unpack_fingerprints(packed: bytes | None) -> Set[bytes]:
+    return Fingerprints(packed[1:], packed[0]) if packed else frozenset()
 
 
 def source_row(source: Source, enabled: bool, position: int) -> dict[str, Any]:

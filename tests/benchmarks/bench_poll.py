@@ -1,8 +1,10 @@
 """What whole polls cost: `aggregator run --once` beside bare requests, lxml's walk and, if asked, the library reader.
 
-    python tests/benchmarks/bench_poll.py [100 1000 10000] [--changed 0.02] [--threads 16] [--reader PYTHON]
+    python tests/benchmarks/bench_poll.py [100 1000 10000] [--real] [--latency 0.2] [--changed 0.02] [--threads 16]
+        [--reader PYTHON]
 
-A server in a process of its own answers on loopback for so many sources of 30 entries, one of them on the subject.
+A server in a process of its own answers on loopback for so many sources of 30 entries, one of them on the subject, or,
+with `--real`, for the real documents among the tests' data, over and over; `--latency` seconds late.
 They are read for the first time, again when nothing changed (304), again with a new entry in each, and again when the
 server sends the same bytes without validators; `--changed` adds a round in which that share has a new entry. CPU is
 user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
@@ -36,10 +38,25 @@ from typing import Any
 import requests
 from lxml import etree
 
+from aggregator.charset import as_text
+from aggregator.delta import Sliced, cut
+from aggregator.errors import FeedError
+
 ENTRIES = 30
 PLAIN, RESENT = 0, 1
-DRAW = random.Random(1)
-WORDS = ["".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=DRAW.randint(2, 9))) for _ in range(20_000)]
+TEXT = """
+council meets about budget item road works begin next week after long delay mayor says schools will open later this
+year because of heavy snow team wins final match in extra time fans cheer outside the stadium new library opens its
+doors farmers hope for rain as prices rise slowly market report shows steady growth small shops close early on monday
+river levels fall again engineers repair the old bridge train service returns to normal hospital adds twenty beds
+study finds that people walk more in spring museum buys rare painting artist speaks about her garden festival brings
+music and food to the square police look for witnesses of an accident near the station court hears arguments over land
+use minister visits factory workers ask for better pay students present robots at fair weather stays cold until friday
+"""
+WORDS = TEXT.split()
+REAL: list[Sliced] = []  # the documents that are served, where they are real ones
+FOLDER = Path(__file__).parent.parent / "data" / "feeds"
+MOST_NEW = 2  # entries that come during a measurement
 CONFIG = """
 [feed]
 output = "public"
@@ -49,6 +66,7 @@ max_age_days = 0
 allow_private_addresses = true
 per_host = {threads}
 host_gap_seconds = 0
+concurrency = {threads}
 [store]
 url = "sqlite:///aggregator.db"
 """
@@ -68,7 +86,7 @@ def entry(source: int, number: int) -> bytes:
     text = " ".join(draw.choices(WORDS, k=120)).capitalize() + ". " + " ".join(draw.choices(WORDS, k=40)) + "."
     title = " ".join(draw.choices(WORDS, k=8))
     if number == 7:
-        title = f"North Korean defector {title}"
+        title = f"North Korean defector: {title}"
     link = f"https://site{source}.example.org/{number}"
     return (
         f"<item><title>{title}</title><link>{link}</link><guid>{source}-{number}</guid>"
@@ -77,8 +95,23 @@ def entry(source: int, number: int) -> bytes:
     ).encode()
 
 
+def real_documents() -> list[Sliced]:
+    """Well-formed ones with ten entries or more, as far as they can be cut."""
+    found = []
+    for path in sorted(FOLDER.glob("*.xml")):
+        with contextlib.suppress(FeedError):
+            sliced = cut(as_text(path.read_bytes(), None, None)[0])
+            if len(sliced.entries) >= 10 and not sliced.problems:
+                found.append(sliced)
+    return found
+
+
 def document(source: int, new: int) -> bytes:
     """The feed of a source after so many new entries."""
+    if REAL:
+        sliced = REAL[source % len(REAL)]
+        first, later = sliced.entries[0], sliced.entries[MOST_NEW - new]
+        return b'<?xml version="1.0"?>' + sliced.data[: first.start] + sliced.data[later.start :]
     head = f'<?xml version="1.0"?><rss version="2.0"><channel><title>Site {source}</title>'
     entries = b"".join(entry(source, number) for number in range(ENTRIES + new - 1, new - 1, -1))
     return head.encode() + b"<description>x</description>" + entries + b"</channel></rss>"
@@ -96,7 +129,7 @@ def answer(request: bytes, mode: int, new: int, changed: int) -> bytes:
     return head % (tag, len(body)) + body
 
 
-def serve(listener: socket.socket, state: tuple[Synchronized[int], ...]) -> None:
+def serve(listener: socket.socket, state: tuple[Synchronized[int], ...], latency: float) -> None:
     """Answer as `state` (mode, new entries of all, of how many sources one more) says, until killed."""
 
     def converse(connection: socket.socket) -> None:
@@ -107,6 +140,8 @@ def serve(listener: socket.socket, state: tuple[Synchronized[int], ...]) -> None
                 received += more
                 while b"\r\n\r\n" in received:
                     request, _, received = received.partition(b"\r\n\r\n")
+                    if latency:
+                        time.sleep(latency)
                     connection.sendall(answer(request, *(one.value for one in state)))
 
     while True:
@@ -162,8 +197,7 @@ def walk(count: int, new: int) -> float:
     for source in range(count):
         data = document(source, new)
         before = time.process_time()
-        for item in etree.fromstring(data).iter("item"):
-            _ = [child.text for child in item]
+        _ = sum(1 for _ in etree.fromstring(data).iter())
         spent += time.process_time() - before
     return spent
 
@@ -175,7 +209,8 @@ def measure(count: int, wanted: argparse.Namespace, base: str, state: tuple[Sync
     tags: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tables = "".join(f'[[source]]\nname = "{n}"\nurl = "{url}"\nlanguage = "en"\n' for n, url in enumerate(urls))
+        known = "" if REAL else 'language = "en"\n'
+        tables = "".join(f'[[source]]\nname = "{n}"\nurl = "{url}"\n{known}' for n, url in enumerate(urls))
         (folder / "config.toml").write_text(CONFIG.format(threads=wanted.threads) + tables)
         command = [sys.executable, "-m", "aggregator", "run", "--once"]
         theirs = [wanted.reader, "-c", READER, str(folder / "reader.db"), str(wanted.threads), *urls]
@@ -211,15 +246,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("counts", type=int, nargs="*", default=[100, 1_000], help="numbers of sources")
     parser.add_argument("--changed", type=float, default=0.02)
+    parser.add_argument("--real", action="store_true", help="serve the documents of the tests' data")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--threads", type=int, default=16)
     parser.add_argument("--reader", default="", help="a Python that has the library reader")
     wanted = parser.parse_args()
+    REAL.extend(real_documents() if wanted.real else ())
     ctypes.CDLL(None).prctl(36, 1)  # Linux: PR_SET_CHILD_SUBREAPER, so that parsing processes are counted
     os.setpgrp()
     context = multiprocessing.get_context("fork")
     state: Any = tuple(context.Value("i", 0, lock=False) for _ in range(3))
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = context.Process(target=serve, args=(listener, state), daemon=True)
+    server = context.Process(target=serve, args=(listener, state, wanted.latency), daemon=True)
     server.start()
     os.setpgid(server.pid or 0, server.pid or 0)  # so that no one waits for it
     print(", ".join(f"{name} {version(name)}" for name in ("requests", "urllib3", "lxml", "feedparser", "SQLAlchemy")))
