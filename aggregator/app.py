@@ -106,6 +106,11 @@ class App:
         """Whether publishing would bring something; see press.is_behind."""
         return press.is_behind(self.store, self.publisher)
 
+    def forget(self) -> int:
+        """Let go of what the configuration does not keep any longer; how many items that was."""
+        now, kept = self.collector.clock.now(), self.config.store
+        return self.store.forget(_before(now, kept.keep_texts_days), _before(now, kept.keep_items_days))
+
     def kept_up(self) -> App:
         """The same with a judge whom the curator's latest decisions taught; what is stored is judged anew by it."""
         judge = _keep_up(self.store, self.rules, self.collector.judge, self.config, self.collector.clock.now())
@@ -334,6 +339,11 @@ def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: d
         reconsider(store, settling, judge, scopes, now)
     store.put("rules", judge.rules)
     return judge
+
+
+def _before(now: datetime, days: int) -> datetime | None:
+    """The end of what is past its time; 0 days: nothing ever is."""
+    return now - timedelta(days=days) if days else None
 
 
 def _begun(store: Store, now: datetime) -> datetime:

@@ -58,6 +58,7 @@ def run(
         report.show(out, report.visits(outcomes))
         report.show(out, report.summary(outcomes))
         report.show(out, report.published(opened.publish(), configuration.resolve(configuration.feed.output)))
+        opened.forget()
     if stopped.is_set():
         raise typer.Exit(130)  # as a shell calls what Ctrl-C ended
 

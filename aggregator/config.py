@@ -118,6 +118,8 @@ def _store_address(value: object) -> object:
 
 class Store(_Table):
     url: Annotated[str, BeforeValidator(_store_address)] = "sqlite:///feeds/aggregator.db"
+    keep_texts_days: Annotated[int, Field(ge=0, le=_CENTURY)] = 90
+    keep_items_days: Annotated[int, Field(ge=0, le=_CENTURY)] = 1825
 
 
 class Server(_Table):
@@ -216,7 +218,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     if problems:
         raise ConfigError(*(f"{path}: {problem}" for problem in problems))
     fields: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
-    fields |= {"source": sources, "store": Store(url=store_url), "server": server, "path": path.absolute()}
+    store = document.store.model_copy(update={"url": store_url})
+    fields |= {"source": sources, "store": store, "server": server, "path": path.absolute()}
     return Config(**fields)
 
 

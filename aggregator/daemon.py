@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 
 from aggregator import lookup, report, service
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
 AT_ONCE = 100  # sources visited in one round: after an outage, or when all are new, they do not start in one second
 PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is published this often
+TIDY = timedelta(days=1)
 AGAIN = timedelta(minutes=1)  # after publishing failed, perhaps for want of space
 
 
@@ -95,6 +96,7 @@ class Rounds:
         self._unpublished = False  # something that was settled is not published yet
         self._failed = False  # publishing did, the last time
         self._tried = app.collector.clock.now()
+        self._tidied: datetime | None = None
         self._turn = threading.Lock()
 
     def go(self) -> None:
@@ -112,6 +114,15 @@ class Rounds:
             log.info("%s", report.summary(outcomes))
         self._unpublished = self._unpublished or self._app.is_behind()  # another process may have settled something
         self._publish_after(AGAIN if self._failed else timedelta(0))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Once a day, let go of what is past its time."""
+        now = self._app.collector.clock.now()
+        if self._tidied is None or now - self._tidied >= TIDY:
+            self._tidied = now
+            if let_go := self._app.forget():
+                log.info("past their time, and let go: %d items", let_go)
 
     def _keep_up(self) -> None:
         """Let the curator's decisions of meanwhile teach."""

@@ -196,7 +196,7 @@ class MemoryWork:
         return self._add(judged, keys, now, seed=False)
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
-        self._change(key, item=judged.item, verdict=judged.verdict)
+        self._change(key, item=judged.item, verdict=judged.verdict, retained=True)
         self._state.keys[key] = frozenset(keys)
 
     def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
@@ -573,7 +573,7 @@ class MemoryStore:
         return tuple(near[:limit])
 
     def retained(self) -> Iterator[StoredItem]:
-        return (one for one in tuple(self._state.items.values()) if not one.seed)
+        return (one for one in tuple(self._state.items.values()) if one.retained and not one.seed)
 
     def health(self) -> tuple[SourceHealth, ...]:
         state = self._state
@@ -585,6 +585,21 @@ class MemoryStore:
     def put(self, name: str, value: str) -> None:
         with self._writing() as state:
             state.settings[name] = value
+
+    def forget(self, texts_before: datetime | None, items_before: datetime | None) -> int:
+        done = 0
+        with self._writing() as state:
+            for key, one in tuple(state.items.items()):
+                if one.story is not None or one.ruling is not None or one.seed:
+                    continue
+                if items_before is not None and one.first_seen < items_before:
+                    done += 1
+                    for table in (state.items, state.keys, state.parted):
+                        table.pop(key, None)
+                elif texts_before is not None and one.retained and one.first_seen < texts_before:
+                    done += 1
+                    state.items[key] = replace(one, item=replace(one.item, summary="", body=""), retained=False)
+        return done
 
     def dump(self) -> Iterator[str]:
         raise StoreError("a store in memory cannot be exported; use one in a file")

@@ -349,6 +349,7 @@ class StoredItem:
     evidence: Evidence | None = None
     ruling: str | None = None  # "keep" or "drop": the curator's word on it
     seed: bool = False  # a seed story's own text
+    retained: bool = True  # False: summary and body were let go, see Store.forget
 
     @property
     def decision(self) -> Decision:

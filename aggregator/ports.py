@@ -337,6 +337,14 @@ class Store(Protocol):
         """Every item whose text is still kept, for judging anew; seeds left out."""
         ...
 
+    def forget(self, texts_before: datetime | None, items_before: datetime | None) -> int:
+        """Let go of what is past its time; how many items that was. None: nothing is.
+
+        Of items first seen before `texts_before` summary and body; items first seen before `items_before` as a whole.
+        What stands in a story, or was ruled on by the curator, stays.
+        """
+        ...
+
     def health(self) -> tuple[SourceHealth, ...]:
         """All listed sources, in the order of the configuration."""
         ...

@@ -154,6 +154,7 @@ item = Table(
     Column("enclosures", Text),
     Column("summary", Text),
     Column("body", Text),
+    Column("retained", Boolean),  # False: summary and body were let go
 )
 # The keys of items that stand in a story. `at` is when the item was first seen or is dated, whichever is later; a
 # seed's is beyond all time. No foreign key: checking it would need a second index as large as the table.
@@ -290,6 +291,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE story ADD COLUMN dated {number}",
         "UPDATE story SET dated = coalesce((SELECT max(coalesce(published, first_seen)) FROM item"
         " WHERE item.story = story.number), told) WHERE told IS NOT NULL",
+    ),
+    (
+        "ALTER TABLE item ADD COLUMN retained BOOLEAN NOT NULL DEFAULT TRUE",
+        "CREATE INDEX item_aged ON item (first_seen) WHERE story IS NULL",
+        "CREATE INDEX item_wordy ON item (first_seen) WHERE story IS NULL AND retained",
     ),
 )
 

@@ -27,6 +27,7 @@ from aggregator.database import Database
 from aggregator.exchange import dump
 from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
 from aggregator.pace import CLOCK_ERROR
+from aggregator.retention import forget
 from aggregator.schema import (
     change,
     deed,
@@ -283,7 +284,8 @@ class SqlStore:
         last, more = -1, True
         while more:
             with self._database.reading() as connection:
-                page = many_items(connection, and_(item.c.key > last, item.c.seed.is_(False)), limit=_PAGE)
+                wanted = and_(item.c.key > last, item.c.seed.is_(False), item.c.retained)
+                page = many_items(connection, wanted, limit=_PAGE)
             yield from page
             more = len(page) == _PAGE
             last = page[-1].key if page else last
@@ -302,6 +304,9 @@ class SqlStore:
     def put(self, name: str, value: str) -> None:
         with self._database.writing() as connection:
             SqlWork(connection).put(name, value)
+
+    def forget(self, texts_before: datetime | None, items_before: datetime | None) -> int:
+        return forget(self._database, texts_before, items_before)
 
     def dump(self) -> Iterator[str]:
         return dump(self._database)

@@ -99,6 +99,7 @@ ROOMS = {
     "fulltext": room("shell", "sqlalchemy", wing="store"),
     "leases": room("shell", wing="store"),
     "exchange": room("shell", "sqlalchemy", wing="store"),
+    "retention": room("shell", "sqlalchemy", wing="store"),
     "rows": room("shell", wing="store"),
     "soundness": room("shell", "sqlalchemy", wing="store"),
     "schema": room("shell", "sqlalchemy", wing="store"),

@@ -1618,3 +1618,61 @@ def test_a_store_of_an_earlier_version_is_indexed_when_it_is_opened(tmp_path: Pa
     store = SqlStore(f"sqlite:///{path}")
     assert looked(store, "balloon") == ["s1"]
     store.close()
+
+
+class TestRetention:
+    """What is past its time is let go, and nothing else."""
+
+    def put(self, store: Store, id: str, now: datetime, decision: Decision = Decision.DROPPED) -> int:
+        with store.begin() as work:
+            return work.add(judged(id, decision=decision, summary="What happened.", body="All of it."), (), now)
+
+    def test_texts_go_first_and_items_later(self, store: Store) -> None:
+        """Title, link, verdict and reasons outlive the text; in the end nothing is left."""
+        aged, old, new = (self.put(store, id, NOW - days * DAY) for id, days in (("1", 9), ("2", 5), ("3", 1)))
+        assert store.forget(NOW - 3 * DAY, NOW - 7 * DAY) == 2
+        assert store.item(aged) is None
+        emptied, whole = store.item(old), store.item(new)
+        assert emptied is not None
+        assert whole is not None
+        assert (emptied.item.title, emptied.item.link) == ("Title 2", "https://a.example/2")
+        assert (emptied.item.summary, emptied.item.body, emptied.retained) == ("", "", False)
+        assert emptied.verdict == whole.verdict
+        assert (whole.item.summary, whole.item.body, whole.retained) == ("What happened.", "All of it.", True)
+        assert [stored.key for stored in store.retained()] == [new]
+        assert store.forget(NOW - 3 * DAY, NOW - 7 * DAY) == 0
+
+    def test_stories_and_rulings_stay(self, store: Store) -> None:
+        """At any age: they are the record, and the curator's word."""
+        tell(store, "urn:uuid:1", (judged("1", summary="What happened."), ()))
+        ruled = self.put(store, "2", NOW)
+        with store.begin() as work:
+            work.rule(ruled, "drop")
+        assert store.forget(NOW + 9 * DAY, NOW + 9 * DAY) == 0
+        assert [one.item.summary for one in store.retained()] == ["What happened.", "What happened."]
+
+    def test_none_keeps_for_ever(self, store: Store) -> None:
+        """Each of the two by itself."""
+        key = self.put(store, "1", NOW - 9 * DAY)
+        assert store.forget(None, None) == 0
+        assert store.forget(NOW, None) == 1
+        assert store.forget(None, NOW) == 1
+        assert store.item(key) is None
+
+    def test_an_item_that_is_brought_again_has_its_text_again(self, store: Store) -> None:
+        """It is known under its id, and is judged anew from then on."""
+        key = self.put(store, "1", NOW - 9 * DAY)
+        store.forget(NOW, None)
+        with store.begin() as work:
+            found = work.find(A.url, "1")
+            assert found is not None
+            work.edit(found.key, judged("1", summary="What happened since."), ())
+        assert [(one.key, one.item.summary) for one in store.retained()] == [(key, "What happened since.")]
+
+    def test_many_go_at_once(self, store: Store) -> None:
+        """More than one transaction takes."""
+        with store.begin() as work:
+            for n in range(2_300):
+                work.add(judged(str(n), decision=Decision.DROPPED), (), NOW)
+        assert store.forget(NOW + DAY, None) == 2_300
+        assert store.forget(None, NOW + DAY) == 2_300

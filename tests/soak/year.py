@@ -121,6 +121,7 @@ class Sky:
             self._change(number // 7)
         if number % 15 == 14:
             self._drop()
+        self.world.app.forget()
 
     def _bring(self, site: Site, now: datetime) -> None:
         self.number += 1
