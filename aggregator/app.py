@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aggregator import pipeline, press, teaching
-from aggregator.config import Config, nearest
+from aggregator.config import Config, SliceTable, nearest
 from aggregator.database import unused
 from aggregator.engine import Children, Threads, registrable_domain
 from aggregator.errors import ConfigError, NotFoundError, StoreError
@@ -45,6 +45,7 @@ from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
 from aggregator.settle import Rules, Settled, hold_list, near, reconsider, watch_for
+from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.topics import Judge, Pack, load_pack
@@ -67,6 +68,7 @@ class Subject:
     pack: Pack
     judge: Judge
     seeds: tuple[Seed, ...]
+    told: tuple[Told, ...] = ()  # places and kinds that it is cut into
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class App:
     rules: Rules
     publisher: Publisher
     frame: Edition
+    cuts: Cuts = Cuts()  # noqa: RUF009 (frozen)
     holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
 
     def refresh(self, *, limit: int | None = None, everything: bool = False) -> Generator[Settled, None, None]:
@@ -99,7 +102,7 @@ class App:
         """Write the published files; see press.publish."""
         entries = self.config.feed.max_entries
         return press.publish(
-            self.store, self.publisher, self.frame, entries, by=repr(_program()), everything=everything
+            self.store, self.publisher, self.frame, entries, self.cuts, by=repr(_program()), everything=everything
         )
 
     def is_behind(self) -> bool:
@@ -141,7 +144,8 @@ def load_subject(config: Config) -> Subject:
     if problems:
         raise ConfigError(*problems)
     sense = load_sense(config.topic.pack, config.path.parent, pack.concepts, installed())
-    return Subject(pack, Judge(pack, config.topic.threshold, sense), seeds)
+    told = load_told(config.topic.pack, config.path.parent, pack.concepts)
+    return Subject(pack, Judge(pack, config.topic.threshold, sense), seeds, told)
 
 
 def folder(config: Config, subject: Subject) -> Folder:
@@ -205,6 +209,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
             rules=settling,
             publisher=FolderPublisher(config.resolve(config.feed.output)),
             frame=_frame(config, _begun(store, now)),
+            cuts=_cuts(config, subject),
         )
 
 
@@ -363,6 +368,16 @@ def _agree_on_time(store: Store, now: datetime) -> None:
             f"this machine's clock says {now:%Y-%m-%d %H:%M:%S} UTC, the database server's {theirs:%Y-%m-%d %H:%M:%S};"
             " set the one that is wrong; nothing was changed"
         )
+
+
+def _cuts(config: Config, subject: Subject) -> Cuts:
+    """How the stories are cut into slices: by what the pack knows, and as the operator asks."""
+
+    def saved(table: SliceTable) -> Saved:
+        languages = frozenset(tag.split("-")[0].lower() for tag in table.languages)
+        return Saved(table.name, table.query, languages, frozenset(table.sources))
+
+    return Cuts(subject.told, tuple(map(saved, config.slice)))
 
 
 def _frame(config: Config, begun: datetime) -> Edition:

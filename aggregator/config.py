@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from aggregator.errors import ConfigError
+from aggregator.errors import ConfigError, QueryError
 from aggregator.model import Selectors, Source
 from aggregator.normalise import source_key, without_password
+from aggregator.search import parse
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _YEAR = 366 * 86400  # seconds
@@ -52,6 +53,15 @@ def _path(value: object) -> object:
         except RuntimeError:
             raise ValueError("nobody of that name has a home folder here; write the path in full") from None
     return value
+
+
+def _query(text: str) -> str:
+    if text:
+        try:
+            parse(text)
+        except QueryError as error:
+            raise ValueError(str(error)) from None
+    return text
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
@@ -166,6 +176,21 @@ class SourceTable(_Table):
     select: Select | None = None
 
 
+class SliceTable(_Table):
+    """A feed of the stories that fit a search."""
+
+    name: Annotated[str, Field(min_length=1)]
+    query: Annotated[str, AfterValidator(_query)] = ""
+    languages: list[Language] = []
+    sources: list[str] = []
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if not (self.query or self.languages or self.sources):
+            raise ValueError("a slice needs a query, languages or sources")
+        return self
+
+
 class Document(_Table):
     """config.toml as it is written; every key but a source's url has a default."""
 
@@ -178,6 +203,7 @@ class Document(_Table):
     server: Server = Server()
     push: Push = Push()
     source: list[SourceTable] = []
+    slice: list[SliceTable] = []
 
 
 class Config(Document):
@@ -331,10 +357,10 @@ def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
     """Where in the file, as a person would say it: "[fetch] " or "[[source]] 3 (NK News) "."""
     if not place:
         return ""
-    if len(place) > 1 and place[0] == "source" and isinstance(place[1], int):
-        entry = table["source"][place[1]]
+    if len(place) > 1 and place[0] in ("source", "slice") and isinstance(place[1], int):
+        entry = table[str(place[0])][place[1]]
         called = entry.get("name") or without_password(str(entry.get("url", ""))) if isinstance(entry, dict) else None
-        return f"[[source]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
+        return f"[[{place[0]}]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
     return f"[{place[0]}] " + "".join(f"{p}." for p in place[1:])
 
 
@@ -344,5 +370,7 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
         return list(Document.model_fields)
     if place[0] == "source":
         return list(Select.model_fields if place[-1] == "select" else SourceTable.model_fields)
+    if place[0] == "slice":
+        return list(SliceTable.model_fields)
     table = Document.model_fields[str(place[0])].annotation
     return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []

@@ -6,7 +6,7 @@ Longer than a module should be, so that the whole reference for Store and Work c
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
@@ -45,7 +45,7 @@ from aggregator.model import (
 )
 from aggregator.pace import CLOCK_ERROR, adopted
 from aggregator.planting import seed_judged, seed_told
-from aggregator.search import Query, document, fits
+from aggregator.search import Query, document_of, fits
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
 _BOILERPLATE = 3  # items that share a sentence
@@ -127,6 +127,7 @@ class _State:
     gone: dict[str, Gone] = field(default_factory=dict)
     changes: dict[str, int] = field(default_factory=dict)  # names of stories → the mark of their last change
     settings: dict[str, str] = field(default_factory=dict)
+    shelf: dict[str, frozenset[str]] = field(default_factory=dict)  # id → the slices that it stands in
     visits: dict[int, Past] = field(default_factory=dict)
     deeds: dict[int, Deed] = field(default_factory=dict)
 
@@ -528,9 +529,23 @@ class MemoryStore:
         state = self._state
         names = {url: one.source.name for url, one in state.sources.items()}
         told = [state.story(id) for id, one in state.stories.items() if one.told]
-        found = sorted((one for one in told if fits(query, _text(one, names))), key=lambda one: one.id)
+        found = sorted((one for one in told if fits(query, document_of(one, names))), key=lambda one: one.id)
         found.sort(key=lambda one: one.told or one.updated, reverse=True)
         return tuple(found[offset : offset + limit])
+
+    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
+        with self._writing() as state:
+            before = {name for id in slices for name in state.shelf.get(id, ())}
+            for id, names in slices.items():
+                told = id in state.stories and state.stories[id].told
+                state.shelf[id] = frozenset(names) if told else frozenset()
+        return frozenset(before.union(*slices.values()))
+
+    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
+        state = self._state
+        found = sorted((one for one in self.stories() if slice in state.shelf.get(one.id, ())), key=lambda one: one.id)
+        newest = {one.id for one in sorted(found, key=lambda one: one.told or one.updated, reverse=True)[:limit]}
+        return tuple(one for one in self.stories() if one.id in newest)
 
     def mark(self) -> int:
         return max(self._state.changes.values(), default=0)
@@ -640,13 +655,6 @@ def _listed(state: _State) -> list[_Sourced]:
 
 def _visited(state: _State) -> list[_Sourced]:
     return [one for one in _listed(state) if one.enabled]
-
-
-def _text(story: StoredStory, names: Mapping[str, str]) -> str:
-    """What a story is looked in as: `names` of the sources by their urls."""
-    items = [one.item for one in sorted(story.members, key=lambda one: one.key)]
-    texts = (text for one in items for text in (one.title, one.summary, one.publisher, names.get(one.source)) if text)
-    return document(dict.fromkeys(texts))
 
 
 def _date(member: StoredItem) -> datetime:

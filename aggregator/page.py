@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -26,6 +26,7 @@ from aggregator.entries import (
 from aggregator.health import remark, trouble
 from aggregator.model import Edition, Line, Member, Story
 from aggregator.normalise import without_password
+from aggregator.slices import Slice
 from aggregator.spans import ago, ahead, span
 from aggregator.wording import wording
 
@@ -149,6 +150,29 @@ def source_number(url: str) -> str:
     return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
+def slices_html(edition: Edition, slices: Iterable[Slice]) -> bytes:
+    """All feeds of some of the stories, by what they are cut by."""
+    page = _template("slices.html").render(
+        edition=edition,
+        words=wording(edition.language),
+        groups=[(kind, list(members)) for kind, members in groupby(slices, key=lambda one: one.kind)],
+        documents=[("rss", "rss.xml"), ("atom", "atom.xml"), ("feed", "feed.json")],
+        sign=_sign(),
+    )
+    return page.encode()
+
+
+_HEADINGS = {
+    "language": "By language",
+    "source": "By source",
+    "place": "By place",
+    "kind": "By kind",
+    "saved": "Chosen by the editor",
+}
+_DOCUMENTS = {"rss": "RSS", "atom": "Atom", "feed": "JSON"}
+_DOCUMENT_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml", "feed": "application/feed+json"}
+
+
 def _first_of(month: str) -> date:
     return date.fromisoformat(f"{month}-01")
 
@@ -266,7 +290,10 @@ def _environment() -> Environment:
         "ahead": ahead,
         "because": wording("en").why_here,
         "direction": direction,
+        "document": _DOCUMENTS.__getitem__,
+        "heading": _HEADINGS.__getitem__,
         "language": wording("en").language_name,
+        "media_type": _DOCUMENT_TYPES.__getitem__,
         "month_path": month_path,
         "others": others,
         "remark": remark,

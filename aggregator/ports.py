@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
@@ -292,6 +292,17 @@ class Store(Protocol):
 
     def is_gone(self, id: str) -> bool:
         """Whether a story of this id was told once and is told no more, on its own or as part of another."""
+        ...
+
+    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """Have each of these stories (id → slices) stand in these slices and no others, in none if it is not told.
+
+        The names of the slices that any of them stood in before, or stands in now.
+        """
+        ...
+
+    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
+        """The told stories that were filed in a slice, the `limit` newest told, in the order of `stories`."""
         ...
 
     def mark(self) -> int:

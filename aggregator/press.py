@@ -13,11 +13,15 @@ from aggregator import render
 from aggregator.entries import month_path, story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
+from aggregator.slices import Cuts, Slice, filed, published, told_in
 from aggregator.stories import present
+from aggregator.wording import wording
 
 AT_ONCE = 200  # stories' own pages written together
 PAGE = 50  # stories on a page of the archive, at most: half of what a subscription document holds as shipped
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
+SLICE = 50  # stories in a slice, the newest
+NO_CUTS = Cuts()
 _FORM = "2"  # of the documents that are not written anew with each change; another number has all of them written
 
 
@@ -30,18 +34,26 @@ class Published:
 
 
 def publish(
-    store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, by: str = "", everything: bool = False
+    store: Store,
+    publisher: Publisher,
+    frame: Edition,
+    max_entries: int,
+    cuts: Cuts = NO_CUTS,
+    *,
+    by: str = "",
+    everything: bool = False,
 ) -> Published:
     """Write what has been told as feeds and pages, in the frame's words; what has not changed is not written.
 
-    `max_entries`: stories in the subscription documents, the newest told; 0: all. `by`: names the program; another one
-    may write otherwise. `everything`: also what was published before and should still stand as it was.
+    `max_entries`: stories in the subscription documents, the newest told; 0: all. `cuts`: into feeds of some of them.
+    `by`: names the program; another one may write otherwise. `everything`: also what was published before and should
+    still stand as it was.
     """
     with publisher.alone():  # or another process could put back what this one takes out
-        asked = _digest(by, repr(frame), str(max_entries))
+        asked = _digest(by, repr(frame), str(max_entries), cuts.digest)
         if not everything and _is_done(store, publisher, asked):
             return Published((), ())
-        done, stands = _publish(store, publisher, frame, max_entries, everything=everything)
+        done, stands = _publish(store, publisher, frame, max_entries, cuts, everything=everything)
         stands = replace(stands, asked="" if done.problems else asked, files=sorted(publisher.names()))
         publisher.remember(json.dumps(asdict(stands)))
         return done
@@ -57,7 +69,7 @@ def _is_done(store: Store, publisher: Publisher, asked: str) -> bool:
 
 
 def _publish(
-    store: Store, publisher: Publisher, frame: Edition, max_entries: int, *, everything: bool
+    store: Store, publisher: Publisher, frame: Edition, max_entries: int, cuts: Cuts, *, everything: bool
 ) -> tuple[Published, _Stands]:
     mark, stands, form = store.mark(), _stands(publisher), _form(frame)
     anew = everything or stands.form != form or stands.mark > mark or "index.html" not in publisher.names()
@@ -71,9 +83,10 @@ def _publish(
     else:
         press.print_pages({one.page for one in gone if one.id in changes})
     months = press.print_months({} if anew else stands.months)
+    slices = press.print_slices(cuts, changes, mark, max_entries, stands.slices, anew=anew)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
-    return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems))), _Stands(mark, form, months)
+    return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems))), _Stands(mark, form, months, slices)
 
 
 def is_behind(store: Store, publisher: Publisher) -> bool:
@@ -88,6 +101,7 @@ class _Stands:
     mark: int = 0  # of the last change that is in it (ports.Store.mark); beyond the store's, that was put back
     form: str = ""  # see _form
     months: dict[str, int] = field(default_factory=dict)  # "2026-03" → stories on its page
+    slices: dict[str, str] = field(default_factory=dict)  # name → version and title
     asked: str = ""  # digest of all that the documents are made from but the stories; "": a story could not be printed
     files: list[str] = field(default_factory=list)  # right in the folder
 
@@ -98,7 +112,8 @@ def _stands(publisher: Publisher) -> _Stands:
         stands = _Stands(**json.loads(publisher.remembered() or "{}"))
     except (TypeError, ValueError):
         return _Stands()
-    return stands if isinstance(stands.mark, int) and isinstance(stands.months, dict) else _Stands()
+    whole = isinstance(stands.mark, int) and isinstance(stands.months, dict) and isinstance(stands.slices, dict)
+    return stands if whole else _Stands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +161,69 @@ class _Press:
                 begin = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
                 end = (begin + timedelta(days=31)).replace(day=1)
                 self.put(render.render_month(self.frame, month, self.store.lines(begin, end)))
-        self.changed.extend(self.publisher.remove(month_path(month) for month in known.keys() - counts))
+        there = set(map(month_path, known)) or self.publisher.names("month") - {"month/index.html"}
+        self.changed.extend(self.publisher.remove(sorted(there - set(map(month_path, counts)))))
         return dict(sorted(counts.items()))
+
+    def print_slices(
+        self, cuts: Cuts, changes: Collection[str], mark: int, max_entries: int, known: Mapping[str, str], *, anew: bool
+    ) -> dict[str, str]:
+        """Write the slices that a changed story stands in, or stood in, and the page that names them all.
+
+        `mark`: of the last of the changes. `known`: slices that stand here, by name, each with its version and title;
+        the same is returned. Versions are the store's, so that each place writes a slice that any of them found
+        touched. Six parameters, so that all that a publishing knows of slices comes in one call.
+        """
+        refile = anew or self.store.get("cuts") != cuts.digest
+        touched = self._file_all(cuts, max_entries) if refile else self._file(cuts, changes)
+        versions: dict[str, str] = json.loads(self.store.get("slices") or "{}")
+        if touched or refile:
+            versions |= dict.fromkeys(sorted(touched), f"{mark} {cuts.digest}")
+            self.store.put("slices", json.dumps(versions))
+            self.store.put("cuts", cuts.digest)
+        standing, listed = dict[str, str](), list[Slice]()
+        for cut in published(cuts, self.frame.sources, versions, wording(self.frame.language).languages):
+            form = f"{versions[cut.name]} {cut.title}"
+            if anew or known.get(cut.name) != form:
+                told = self.store.sliced(cut.name, SLICE)
+                if not told:
+                    continue
+                self.put(render.render_slice(self._slice(cuts, cut.name, told), cut, self.problems))
+            standing[cut.name] = form
+            listed.append(cut)
+        for name in sorted(versions.keys() - standing.keys()):
+            self.changed.extend(self.publisher.remove(render.slice_names(name)))
+        self.put(render.render_slices(self.frame, listed))
+        return standing
+
+    def _slice(self, cuts: Cuts, name: str, told: Iterable[StoredStory]) -> Edition:
+        """The edition of a slice; one of a language or a source tells each story in its own words."""
+        sources = {source.url: source for source in self.frame.sources}
+        if name.startswith(("language-", "source-")):
+            language = self.frame.language
+            told = [told_in(one, filed(cuts, one, sources).get(name, ()), sources, language) for one in told]
+        return edition(replace(self.frame, gone=(), pages=0), told)
+
+    def _file(self, cuts: Cuts, ids: Collection[str]) -> frozenset[str]:
+        """File these stories, known by any of their ids, where they stand by now; the slices that this touches."""
+        waiting, touched = list(ids), frozenset[str]()
+        while part := waiting[:AT_ONCE]:
+            del waiting[:AT_ONCE]
+            found = self.store.named(part)
+            own = {id for id, story in found.items() if story.id == id}
+            touched |= self._shelve(cuts, [found[id] for id in part if id in own])
+            touched |= self.store.file({id: () for id in part if id not in own})
+        return touched
+
+    def _file_all(self, cuts: Cuts, max_entries: int) -> frozenset[str]:
+        touched = self._shelve(cuts, self.store.stories(max_entries or None))
+        for page in range(1, self.frame.pages + 1):
+            touched |= self._shelve(cuts, self.store.page(page))
+        return touched
+
+    def _shelve(self, cuts: Cuts, stories: Iterable[StoredStory]) -> frozenset[str]:
+        sources = {source.url: source for source in self.frame.sources}
+        return self.store.file({one.id: filed(cuts, one, sources) if one.told else () for one in stories})
 
     def print_all(self, max_entries: int) -> None:
         """Write every story's page and every page of the archive anew, and remove the pages of no story."""

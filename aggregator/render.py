@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html import escape
@@ -26,8 +26,9 @@ from aggregator.entries import (
     story_path,
     timestamp,
 )
-from aggregator.model import Edition, Enclosure, Gone, Line, Member, Story
+from aggregator.model import Edition, Enclosure, Gone, Line, Member, Part, Source, Story
 from aggregator.normalise import clean_language_tag
+from aggregator.slices import Slice
 from aggregator.sources import to_opml
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -64,7 +65,8 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
 def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
     """A closed page of the archive, the edition's `page`, in each feed format (RFC 5005, section 4).
 
-    The page's neighbour to come has its address here already, so that the document need not change when it comes.
+    It leads to the page before it and to the current documents. The page after it is not named: while there is none
+    the link would lead nowhere, and once there is one the document must not change any more.
     """
     edition = _presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
@@ -101,6 +103,35 @@ def render_part(edition: Edition, kind: str, problems: list[str] | None = None) 
     return {"rss": rss, "atom": atom, "feed": json_feed}[kind](edition, entries)
 
 
+def render_slice(edition: Edition, cut: Slice, problems: list[str] | None = None) -> dict[str, bytes]:
+    """The documents of a slice that holds the edition's stories."""
+    part = Part(slice_path(cut.name, "{}"), "slice/index.html")
+    edition = _presentable(replace(edition, title=f"{edition.title}: {cut.title}", part=part, hub="", gone=()))
+    entries = prepare(edition, [] if problems is None else problems)
+    documents = {"rss": rss, "atom": atom, "feed": json_feed}
+    return {_address(edition, kind): write(edition, entries) for kind, write in documents.items()}
+
+
+def render_slices(edition: Edition, cuts: Sequence[Slice]) -> dict[str, bytes]:
+    """The page and the list that name all slices."""
+    edition = _presentable(edition)
+    listed = [Source(f"{edition.link}{slice_path(cut.name, SUBSCRIBED['atom'])}", cut.title) for cut in cuts]
+    return {
+        "slice/slices.opml": to_opml(listed, edition.title),
+        "slice/index.html": page.slices_html(edition, cuts),
+    }
+
+
+def slice_path(name: str, document: str) -> str:
+    """Where a document of a slice lies below the folder."""
+    return f"slice/{name}/{document}"
+
+
+def slice_names(name: str) -> tuple[str, ...]:
+    """The files of a slice."""
+    return tuple(slice_path(name, document) for document in SUBSCRIBED.values())
+
+
 def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes]:
     """The pages of stories that were merged: id → id of the story that each is told as part of."""
     edition = _presentable(edition)
@@ -129,7 +160,6 @@ def _neighbours(edition: Edition, kind: str) -> list[tuple[str, str]]:
     if before:
         links.append(("prev-archive", edition.link + _address(edition, kind, before)))
     if edition.page:
-        links.append(("next-archive", edition.link + _address(edition, kind, edition.page + 1)))
         links.append(("current", edition.link + _address(edition, kind, 0)))
     return links
 

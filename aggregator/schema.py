@@ -185,6 +185,14 @@ deed = Table(
     Column("story", Text),
     Column("what", Text),
 )
+# The slices that each told story stands in, as it was published last.
+shelf = Table(
+    "shelf",
+    TABLES,
+    Column("slice", Text, primary_key=True),
+    Column("told", Number, primary_key=True),
+    Column("id", Text, primary_key=True),
+)
 parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
 setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 
@@ -296,6 +304,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE item ADD COLUMN retained BOOLEAN NOT NULL DEFAULT TRUE",
         "CREATE INDEX item_aged ON item (first_seen) WHERE story IS NULL",
         "CREATE INDEX item_wordy ON item (first_seen) WHERE story IS NULL AND retained",
+    ),
+    (
+        "CREATE TABLE shelf (slice TEXT NOT NULL, told {number} NOT NULL, id TEXT NOT NULL,"
+        " PRIMARY KEY (slice, told, id)){clustered}",
+        "CREATE INDEX shelf_id ON shelf (id)",
     ),
 )
 

@@ -9,10 +9,11 @@ beginning of a token: any part of a run is found, and an index of tokens is all 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aggregator.errors import QueryError
+from aggregator.model import StoredStory
 from aggregator.words import comparable
 
 LONGEST_QUERY = 300  # characters: a long headline pasted in is 200
@@ -102,6 +103,13 @@ def document(texts: Iterable[str]) -> str:
         if len(tokens) > LONGEST_TEXT:
             break
     return " ".join(tokens[:LONGEST_TEXT])
+
+
+def document_of(story: StoredStory, names: Mapping[str, str]) -> str:
+    """What a story is looked in as: what all its members say. `names` of sources by their urls."""
+    items = [one.item for one in sorted(story.members, key=lambda one: one.key)]
+    texts = (text for one in items for text in (one.title, one.summary, one.publisher, names.get(one.source)) if text)
+    return document(dict.fromkeys(texts))
 
 
 def tokens_of(text: str) -> list[str]:

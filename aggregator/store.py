@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,11 +14,13 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     func,
     insert,
     literal_column,
     or_,
     select,
+    text,
     update,
 )
 
@@ -38,6 +40,7 @@ from aggregator.schema import (
     rhythm,
     sentence,
     setting,
+    shelf,
     source,
     story,
     story_name,
@@ -228,6 +231,23 @@ class SqlStore:
             found = connection.execute(_GONE.where(gone.c.id == id)).one_or_none()
         return found is not None and found.into in (None, id)
 
+    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
+        touched = {name for names in slices.values() for name in names}
+        if not slices:
+            return frozenset()
+        with self._database.writing() as connection:
+            for id, names in slices.items():
+                touched.update(connection.execute(_SHELVED, {"id_": id}).scalars())
+                connection.execute(_UNSHELVE, {"id_": id})
+                if names:
+                    connection.execute(_SHELVE, [{"slice": name, "id": id} for name in sorted(names)])
+        return frozenset(touched)
+
+    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
+        with self._database.reading() as connection:
+            numbers = connection.execute(_SLICED, {"slice_": slice, "limit_": limit}).scalars().all()
+            return _newest(connection, _HAS_MEMBERS & story.c.number.in_(numbers))
+
     def mark(self) -> int:
         with self._database.reading() as connection:
             return connection.execute(LAST_MARK).scalar() or 0
@@ -376,6 +396,18 @@ _GONE = (
     select(gone, story.c.id.label("into"))
     .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
     .outerjoin(story, and_(story.c.number == story_name.c.story, story.c.told.is_not(None)))
+)
+_SHELVED = select(shelf.c.slice).where(shelf.c.id == bindparam("id_"))
+_UNSHELVE = delete(shelf).where(shelf.c.id == bindparam("id_"))
+_SHELVE = text(
+    "INSERT INTO shelf (slice, told, id) SELECT :slice, told, id FROM story WHERE id = :id AND told IS NOT NULL"
+)
+_SLICED = (
+    select(story.c.number)
+    .join(shelf, shelf.c.id == story.c.id)
+    .where(shelf.c.slice == bindparam("slice_"), story.c.told.is_not(None))
+    .order_by(shelf.c.told.desc(), shelf.c.id)
+    .limit(bindparam("limit_"))
 )
 _HAS_MEMBERS = select(item.c.key).where(item.c.story == story.c.number).exists()
 _TOLD = (

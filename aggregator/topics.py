@@ -88,7 +88,9 @@ def load_pack(name_or_path: str, base: Path) -> Pack:
     shipped = files("aggregator").joinpath("packs")
     path = base / name_or_path
     if re.fullmatch(r"[\w-]+", name_or_path) and not path.is_file():
-        known = sorted(entry.name.removesuffix(".toml") for entry in shipped.iterdir() if entry.name.endswith(".toml"))
+        known = sorted(
+            entry.name.removesuffix(".toml") for entry in shipped.iterdir() if re.fullmatch(r"[\w-]+\.toml", entry.name)
+        )
         if name_or_path not in known:
             raise ConfigError(f'There is no topic pack "{name_or_path}"; those that ship: {", ".join(known)}.')
         return parse_pack(shipped.joinpath(f"{name_or_path}.toml").read_text("utf-8"), f"{name_or_path}.toml")

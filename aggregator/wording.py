@@ -59,6 +59,7 @@ class Wording:
     because: Mapping[str, str]  # by the kind of evidence; "other": of a kind that has no words of its own
     shared: Mapping[str, str]  # what both sides of an evidence have in common, such as "names"
     languages: Mapping[str, str]  # first part of a tag → the language's name
+    slices: str
 
     def on_day(self, when: date) -> str:
         """A day as people write it, the same on every machine: "7 August 2025"."""

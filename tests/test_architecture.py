@@ -75,6 +75,7 @@ ROOMS = {
     "config": room("core", "pydantic"),
     "seeds": room("core"),
     "search": room("core"),
+    "slices": room("core"),
     "sources": room("core", "lxml"),
     "guard": room("core"),
     "health": room("core"),
