@@ -18,8 +18,9 @@ from aggregator.engine import Children, Threads, registrable_domain
 from aggregator.errors import ConfigError, NotFoundError, StoreError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
 from aggregator.exchange import load as load_store
-from aggregator.fetch import HttpFetch
+from aggregator.fetch import HttpFetch, agent
 from aggregator.health import Overview
+from aggregator.hub import Hubs
 from aggregator.meaning import installed, load_sense
 from aggregator.model import (
     Changed,
@@ -44,6 +45,7 @@ from aggregator.ports import Clock, Engine, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
+from aggregator.seek import working_feed
 from aggregator.settle import Rules, Settled, hold_list, near, reconsider, watch_for
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
@@ -244,18 +246,17 @@ def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tupl
 
 def find_feed(config: Config, url: str, clock: Clock) -> tuple[str, FeedHead]:
     """The feed at an address, or the first one that works of those that the page there names; its address and head."""
-    from aggregator.discovery import feeds_of  # few commands need it
 
     subject = load_subject(config)
     with _reading(config, subject, clock) as (collector, _):
         page = collector.fetch(Task(Source(url, url)))
         if isinstance(page, Refused):
             raise NotFoundError(f"{url}: {page.failed.message}")
-        named = feeds_of(page.data, page.url) if isinstance(page, Fetched) else ()
-        for address in (url, *named):
-            visit = pipeline.collect(collector, Task(Source(address, address)))
-            if isinstance(visit.outcome, Changed):
-                return address, visit.outcome.head
+        visit = pipeline.collect(collector, Task(Source(url, url)))
+        if isinstance(visit.outcome, Changed):
+            return url, visit.outcome.head
+        if isinstance(page, Fetched) and (found := working_feed(collector.fetch, collector.isolate, page, url)):
+            return found
     raise NotFoundError(
         f"{url} is not a feed, and its page names none that can be read; look for a feed link on the site"
     )
@@ -302,6 +303,11 @@ def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[C
         isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=("aggregator.parse", "feedparser"))
         stack.callback(isolate.close)
         yield Collector(clock, fetch, isolate, subject.judge), engine
+
+
+def hubs(config: Config) -> Hubs:
+    """The way to WebSub hubs."""
+    return Hubs(config.fetch, agent(config.fetch, _contact(config)))
 
 
 def _contact(config: Config) -> str:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aggregator import app as application
-from aggregator import cli_curation, cli_safety, cli_sources, report
+from aggregator import cli_curation, cli_safety, cli_sources, push, report
 from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
+from aggregator.press import Published
 from aggregator.settle import Settled
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, err, guarded, log_plainly, out
 
@@ -57,10 +58,20 @@ def run(
         outcomes = _progress(opened, everything=now)
         report.show(out, report.visits(outcomes))
         report.show(out, report.summary(outcomes))
-        report.show(out, report.published(opened.publish(), configuration.resolve(configuration.feed.output)))
+        done = opened.publish()
+        report.show(out, report.published(done, configuration.resolve(configuration.feed.output)))
+        _announce(opened, done)
         opened.forget()
     if stopped.is_set():
         raise typer.Exit(130)  # as a shell calls what Ctrl-C ended
+
+
+def _announce(opened: App, done: Published) -> None:
+    """Tell our hub, if there is one, which feeds changed."""
+    with closing(application.hubs(opened.config)) as hubs:
+        for address in push.feeds(opened, done.changed):
+            if problem := push.tell(opened, hubs, address):
+                report.show(err, f"the hub was not told that {address} changed: {problem}")
 
 
 @contextmanager

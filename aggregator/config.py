@@ -139,7 +139,8 @@ class Server(_Table):
 
 
 class Push(_Table):
-    hub: str = ""
+    hub: Literal[""] | WebAddress = ""
+    callback: Literal[""] | WebAddress = ""
 
 
 def _selector(value: str) -> str:

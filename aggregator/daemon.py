@@ -6,13 +6,15 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from aggregator import lookup, report, service
-from aggregator.app import App, load_subject, open_app
+from aggregator import callback, lookup, report, service
+from aggregator.app import App, hubs, load_subject, open_app
 from aggregator.config import Config, load
 from aggregator.desk import Desk
 from aggregator.errors import AggregatorError, ConfigError
@@ -21,9 +23,13 @@ from aggregator.health import Overview, metrics
 from aggregator.inquiry import Search
 from aggregator.office import routes
 from aggregator.ports import Clock
+from aggregator.push import Push
 from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app
 from aggregator.settle import Settled
+
+if TYPE_CHECKING:
+    from starlette.routing import Route
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +85,9 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
     """Do the job until told to stop or to reload; the configuration to go on with."""
     with open_app(config, clock) as app:
         rounds = Rounds(app)
+        rounds.push = push = Push(lambda: rounds.app, hubs(config), rounds.try_to_publish)
         rounds.publish()
-        with serving(app, rounds), ringing(rounds.go, LOOK):
+        with closing(push), serving(app, rounds), ringing(rounds.go, LOOK):
             service.tell(service.READY)
             fresh = _wait(config, signals)
             service.tell(service.STOPPING if signals.stop else service.RELOADING)
@@ -98,6 +105,12 @@ class Rounds:
         self._tried = app.collector.clock.now()
         self._tidied: datetime | None = None
         self._turn = threading.Lock()
+        self.push: Push | None = None  # what is done about hubs
+
+    @property
+    def app(self) -> App:
+        """The flow as it is by now; the curator's decisions change it."""
+        return self._app
 
     def go(self) -> None:
         """Visit what is due and publish what it brought, now and then on the way, too."""
@@ -107,6 +120,8 @@ class Rounds:
         for settled in self._app.refresh(limit=AT_ONCE):
             service.tell(service.ALIVE)
             log.info("%s", report.line(settled))
+            if self.push:
+                self.push.consider(settled)
             outcomes.append(settled)
             self._unpublished = self._unpublished or settled.changed
             self._publish_after(PUBLISH)
@@ -114,6 +129,8 @@ class Rounds:
             log.info("%s", report.summary(outcomes))
         self._unpublished = self._unpublished or self._app.is_behind()  # another process may have settled something
         self._publish_after(AGAIN if self._failed else timedelta(0))
+        if self.push:
+            self.push.tend()
         self._tidy()
 
     def _tidy(self) -> None:
@@ -158,6 +175,8 @@ class Rounds:
                 self._unpublished = True
                 raise
             self._failed = False
+        if self.push:
+            self.push.announce(done.changed)
         if done.changed or done.problems:
             log.info("%s", report.published(done, self._app.config.resolve(self._app.config.feed.output)))
 
@@ -192,6 +211,9 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
         health=lambda: _health(app),
         metrics=lambda: metrics(_overview(app)),
         status=routes(_desk(app, rounds), Guard(app.config.server.token, app.config.feed.link), app.collector.clock),
+        hooks=_hooks(app, rounds.push),
+        hub=app.config.push.hub,
+        home=app.frame.link,
         gone=app.store.is_gone,
         search=Search(
             page=lambda text, number: lookup.page(app.store, app.frame, text, number),
@@ -206,6 +228,15 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
         yield
     finally:
         server.stop()
+
+
+def _hooks(app: App, push: Push | None) -> list[Route]:
+    """Where hubs reach us, if a public address is configured."""
+    address = app.config.push.callback
+    if push is None or not address:
+        return []
+    limit = int(app.config.fetch.max_body_megabytes * 1_000_000)
+    return callback.routes(urlsplit(address).path, push.hear, push.deliver, limit)
 
 
 def _overview(app: App) -> Overview:

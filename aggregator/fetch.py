@@ -49,7 +49,7 @@ class HttpFetch:
         self._clock = clock
         self._transport = Transport(settings.concurrency, settings.per_host, settings.allow_private_addresses)
         self._headers = {
-            "User-Agent": settings.user_agent or f"aggregator/{_version()} (+{contact})",
+            "User-Agent": agent(settings, contact),
             "Accept": _ACCEPT,
             "Accept-Encoding": ACCEPTED,
         }
@@ -151,6 +151,11 @@ class _Journey:
             raise Trouble(Fault.TOO_FAR, limit=_LIMIT)
         if self.permanent:
             self.moved_to = url
+
+
+def agent(settings: config.Fetch, contact: str) -> str:
+    """How we introduce ourselves; `contact`: an address that tells a server's operator who we are."""
+    return settings.user_agent or f"aggregator/{_version()} (+{contact})"
 
 
 def _asked_with(task: Task) -> Validators:

@@ -38,6 +38,7 @@ from aggregator.model import (
     SourceHealth,
     StoredItem,
     StoredStory,
+    Subscription,
     Task,
     Validators,
     Visit,
@@ -128,6 +129,7 @@ class _State:
     changes: dict[str, int] = field(default_factory=dict)  # names of stories → the mark of their last change
     settings: dict[str, str] = field(default_factory=dict)
     shelf: dict[str, frozenset[str]] = field(default_factory=dict)  # id → the slices that it stands in
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)  # by their tokens
     visits: dict[int, Past] = field(default_factory=dict)
     deeds: dict[int, Deed] = field(default_factory=dict)
 
@@ -438,6 +440,23 @@ class MemoryStore:
             for one in found:
                 state.sources[one.source.url] = replace(one, leased_until=now + lease)
         return tuple(Task(one.source, one.known, one.rhythm) for one in found)
+
+    def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
+        with self._writing() as state:
+            one = next((one for one in _visited(state) if one.source.url == url), None)
+            if one is None or (one.leased_until and now < one.leased_until <= now + CLOCK_ERROR):
+                return None
+            state.sources[url] = replace(one, leased_until=now + lease)
+        return Task(one.source, one.known, one.rhythm)
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return tuple(one for _, one in sorted(self._state.subscriptions.items()))
+
+    def subscribe(self, token: str, one: Subscription | None) -> None:
+        with self._writing() as state:
+            state.subscriptions.pop(token, None)
+            if one is not None:
+                state.subscriptions[token] = one
 
     def release(self, tasks: Iterable[Task]) -> None:
         with self._writing() as state:

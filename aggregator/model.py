@@ -304,6 +304,21 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """What is agreed with a hub about a source (WebSub)."""
+
+    token: str  # the end of the callback address, which nobody can guess
+    source: str  # the source's url
+    hub: str
+    topic: str  # what the hub calls the source
+    secret: str = field(repr=False)  # deliveries are signed with it
+    asked: datetime  # when the hub was last asked
+    tries: int = 0  # times that it was asked since it last confirmed
+    until: datetime | None = None  # confirmed for so long; None: not confirmed
+    leaving: bool = False  # to be ended
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """When a source is next due, and why."""
 

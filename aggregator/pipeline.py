@@ -29,6 +29,7 @@ from aggregator.model import (
 )
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.regroup import regroup
+from aggregator.seek import sought
 from aggregator.settle import Rules, Settled, settle, settle_quiet
 from aggregator.topics import Judge
 
@@ -130,6 +131,31 @@ def _settle(store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], n
         return settle_quiet(store, rules, [(_not_stored(visit, error), rhythm)])
 
 
+def settle_visit(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm) -> Settled:
+    """Remember one visit by itself, with its source's rhythm before it."""
+    return _settle(store, rules, [(visit, rhythm)], visit.finished)[0]
+
+
+def receive(collector: Collector, task: Task, data: bytes, content_type: str | None) -> Visit | None:
+    """What a hub delivered as a visit; None: it is no feed, which says nothing of the source.
+
+    It is read and judged as an answer is. It may hold only what is new, so what was known stays known, and so do the
+    validators, with which the source itself is asked next time.
+    """
+    now, known = collector.clock.now(), task.known
+    answer = Fetched(known.address or task.source.url, data, content_type, known.validators)
+    blank = Visit(task.source, now, now, Unchanged("304"), known.validators, known.body, known.head, pushed=True)
+    visit = _read(collector, task, answer, blank)
+    match visit.outcome:
+        case Failed():
+            return None
+        case Changed(entries=entries) as changed:
+            whole = replace(changed, entries=entries | known.entries)
+            return replace(visit, outcome=whole, validators=known.validators, finished=collector.clock.now())
+        case _:
+            return replace(visit, finished=collector.clock.now())
+
+
 def _not_stored(visit: Visit, error: Exception) -> Visit:
     """The visit as a failure, after which the document is asked for again; it must not hold up all the others."""
     said = str(error) if isinstance(error, AggregatorError) else f"please report it: {type(error).__name__}: {error}"
@@ -167,11 +193,12 @@ def _visit(collector: Collector, task: Task, started: datetime) -> Visit:
     )
     match answer:
         case Refused(failed=failed):
-            return replace(visit, outcome=failed)
+            visit = replace(visit, outcome=failed)
         case NotModified(validators=validators):
             return replace(visit, validators=validators)
         case Fetched():
-            return _read(collector, task, answer, visit)
+            visit = _read(collector, task, answer, visit)
+    return replace(visit, found=sought(collector.fetch, collector.isolate, task, answer, visit.outcome))
 
 
 def _followed(collector: Collector, task: Task, answer: Answer) -> Answer:

@@ -22,6 +22,7 @@ from aggregator.model import (
     SourceHealth,
     StoredItem,
     StoredStory,
+    Subscription,
     Task,
     Visit,
     Withholding,
@@ -220,6 +221,18 @@ class Store(Protocol):
         `everything`: all that are enabled and not leased, but for those held by a server's Retry-After. What was last
         visited in the future (pace.CLOCK_ERROR) is due: the clock was wrong then, and so is all that followed from it.
         """
+        ...
+
+    def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
+        """Claim one source, due or not; None: it is leased, or not visited at all."""
+        ...
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """What is agreed with hubs, in the order of the tokens."""
+        ...
+
+    def subscribe(self, token: str, one: Subscription | None) -> None:
+        """Remember a subscription as it is now; None: forget it."""
         ...
 
     def release(self, tasks: Iterable[Task]) -> None:

@@ -27,6 +27,7 @@ from aggregator.model import (
     Rhythm,
     Source,
     StoredItem,
+    Subscription,
     Validators,
     Verdict,
     Visit,
@@ -235,6 +236,25 @@ def past_of(row: Any) -> Past:
     took = timedelta(microseconds=row.took)
     at, due = instant(row.at), instant(row.due)
     return Past(row.source, at, took, row.outcome, row.said, row.new, row.kept, due, row.why)
+
+
+def subscription_row(one: Subscription) -> dict[str, Any]:
+    return {
+        "token": one.token,
+        "source": one.source,
+        "hub": one.hub,
+        "topic": one.topic,
+        "secret": one.secret,
+        "asked": micros(one.asked),
+        "tries": one.tries,
+        "until": micros(one.until),
+        "leaving": one.leaving,
+    }
+
+
+def subscription_of(row: Any) -> Subscription:
+    asked, until = instant(row.asked), moment(row.until)
+    return Subscription(row.token, row.source, row.hub, row.topic, row.secret, asked, row.tries, until, row.leaving)
 
 
 def memory_row(visit: Visit, changed: Changed) -> dict[str, Any]:

@@ -194,6 +194,19 @@ shelf = Table(
     Column("id", Text, primary_key=True),
 )
 parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
+subscription = Table(
+    "subscription",
+    TABLES,
+    Column("token", Text, primary_key=True),
+    Column("source", Text),
+    Column("hub", Text),
+    Column("topic", Text),
+    Column("secret", Text),
+    Column("asked", Number),
+    Column("tries", Number),
+    Column("until", Number),
+    Column("leaving", Boolean),
+)
 setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 
 # Words whose spelling differs between databases; everything else in the steps is common to SQLite and PostgreSQL.
@@ -309,6 +322,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE shelf (slice TEXT NOT NULL, told {number} NOT NULL, id TEXT NOT NULL,"
         " PRIMARY KEY (slice, told, id)){clustered}",
         "CREATE INDEX shelf_id ON shelf (id)",
+    ),
+    (
+        "CREATE TABLE subscription (token TEXT PRIMARY KEY, source TEXT NOT NULL, hub TEXT NOT NULL,"
+        " topic TEXT NOT NULL, secret TEXT NOT NULL, asked {number} NOT NULL, tries {number} NOT NULL,"
+        " until {number}, leaving BOOLEAN NOT NULL)",
     ),
 )
 

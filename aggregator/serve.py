@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aggregator import inquiry
 from aggregator.answers import Representation, best_coding, represent, respond
@@ -69,6 +70,9 @@ def build_app(
     health: Callable[[], tuple[bool, dict[str, Any]]],
     metrics: Callable[[], str],
     status: Sequence[Route] = (),
+    hooks: Sequence[Route] = (),
+    hub: str = "",
+    home: str = "",
     gone: Callable[[str], bool] = lambda _: False,
     search: inquiry.Search | None = None,
     per_minute: int = 0,
@@ -78,6 +82,8 @@ def build_app(
     `health`: is all well, and the facts; `metrics`: Prometheus text; `gone`: was a story of this id told once, and is
     no more. Each is called in a worker thread, once for each request. `status`: the operator's pages (office.routes).
     `per_minute`: requests that one client may make; 0: any number.
+    `hooks`: where WebSub hubs reach us (callback.routes). `hub`: named beside each feed, with the feed's own address
+    below `home`, the public address of the folder.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -92,18 +98,24 @@ def build_app(
         return Response(metrics(), headers=_NOT_KEPT, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def show_file(request: Request) -> Response:
-        return _answer(folder, request, gone, open=search is not None)
+        response = _answer(folder, request, gone, open=search is not None)
+        if hub and response.headers.get("content-type", "").partition(";")[0] in _SUBSCRIBED:
+            own = quote(request.path_params["path"])
+            response.headers["link"] = f'<{hub}>; rel="hub", <{home}{own}>; rel="self"'
+        return response
 
     routes = [
         Route("/health", show_health),
         Route("/metrics", show_metrics),
         *status,
+        *hooks,
         *(inquiry.routes(search) if search else ()),
         Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
     ]
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
 
 
+_SUBSCRIBED = frozenset({"application/rss+xml", "application/atom+xml", "application/feed+json"})
 _NOT_KEPT = {"cache-control": "no-store"}
 
 

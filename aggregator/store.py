@@ -27,7 +27,20 @@ from sqlalchemy import (
 from aggregator import fulltext, leases, rows
 from aggregator.database import Database
 from aggregator.exchange import dump
-from aggregator.model import Decision, Deed, Gone, Line, Past, Seed, Source, SourceHealth, StoredItem, StoredStory, Task
+from aggregator.model import (
+    Decision,
+    Deed,
+    Gone,
+    Line,
+    Past,
+    Seed,
+    Source,
+    SourceHealth,
+    StoredItem,
+    StoredStory,
+    Subscription,
+    Task,
+)
 from aggregator.pace import CLOCK_ERROR
 from aggregator.retention import forget
 from aggregator.schema import (
@@ -44,6 +57,7 @@ from aggregator.schema import (
     source,
     story,
     story_name,
+    subscription,
 )
 from aggregator.search import Query
 from aggregator.soundness import faults
@@ -107,17 +121,25 @@ class SqlStore:
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
     ) -> tuple[Task, ...]:
         """As the port says. A task's source has its request headers if this store enlisted it."""
-        moment, holder = rows.micros(now), leases.holder()
-        until = rows.micros(now + lease)
-        beyond = rows.micros(now + CLOCK_ERROR)
-        astray = rhythm.c.last_visit > beyond
-        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment, rhythm.c.leased_until > beyond)
+        moment = rows.micros(now)
+        astray = rhythm.c.last_visit > rows.micros(now + CLOCK_ERROR)
         wanted = (
             or_(rhythm.c.held_until.is_(None), rhythm.c.held_until <= moment, astray)
             if everything
             else or_(rhythm.c.due <= moment, astray)
         )
+        return self._claim(wanted, now, lease, limit)
+
+    def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
+        return next(iter(self._claim(rhythm.c.url == url, now, lease, 1)), None)
+
+    def _claim(
+        self, wanted: ColumnElement[bool], now: datetime, lease: timedelta, limit: int | None
+    ) -> tuple[Task, ...]:
+        moment, until, beyond = (rows.micros(time) for time in (now, now + lease, now + CLOCK_ERROR))
+        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment, rhythm.c.leased_until > beyond)
         due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
+        holder = leases.holder()
         unlocked = due.with_for_update(of=rhythm, skip_locked=True)  # SQLite, where nobody else writes, leaves it out
         with self._database.beside() as connection:
             tasks = tuple(map(self._task, connection.execute(unlocked)))  # row by row: ten thousand take 40 MB
@@ -125,6 +147,17 @@ class SqlStore:
                 part = tasks[start : start + AT_ONCE]
                 connection.execute(_LEASE, [{"url_": task.source.url, "until": until, "by": holder} for task in part])
         return tasks
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        with self._database.reading() as connection:
+            found = connection.execute(select(subscription).order_by(subscription.c.token)).all()
+        return tuple(rows.subscription_of(row) for row in found)
+
+    def subscribe(self, token: str, one: Subscription | None) -> None:
+        with self._database.writing() as connection:
+            connection.execute(delete(subscription).where(subscription.c.token == token))
+            if one is not None:
+                connection.execute(insert(subscription), rows.subscription_row(one))
 
     def release(self, tasks: Iterable[Task]) -> None:
         urls = sorted(task.source.url for task in tasks)

@@ -44,8 +44,17 @@ class Transport(HTTPAdapter):
 
     def get(self, url: str, headers: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """The answer's head, its body yet to be read; `seconds` holds for both. Trouble: none came."""
+        return self._ask("GET", url, headers, None, seconds)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> urllib3.BaseHTTPResponse:
+        """Like `get`, with something to say."""
+        return self._ask("POST", url, {**headers, "Content-Length": str(len(body))}, body, seconds)
+
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, seconds: float
+    ) -> urllib3.BaseHTTPResponse:
         request = PreparedRequest()
-        request.method, request.url, request.hooks = "GET", url, {}
+        request.method, request.url, request.hooks, request.body = method, url, {}, body
         request.headers = CaseInsensitiveDict(headers)
         due = time.monotonic() + seconds
         try:

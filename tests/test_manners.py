@@ -58,6 +58,7 @@ CRITERIA = {
     "back-off by class of failure": "test_back_off_goes_by_class_of_failure",
     "slow visits to the dead": "test_the_dead_are_visited_weekly",
     "410 and long 404 are reported once and paused": "test_gone_is_reported_once_and_paused",
+    "the site of a vanished feed is looked at once": "test_site_of_a_vanished_feed_is_looked_at_once",
     "301 and 308 are adopted after days, to a feed, and told": "test_permanent_move_is_adopted_after_days_and_told",
     "302, 303 and 307 are never adopted, nor a move to what is no feed": "test_other_redirects_are_never_adopted",
     "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once",
@@ -485,6 +486,21 @@ def test_no_request_is_repeated_at_once(guest: Guest, answer: Reply | Misbehave)
     guest.lab.route("/feed", answer)
     assert len(guest.asks()) == 1
     assert not guest.asks(10 * MINUTE - SECOND)
+
+
+@pytest.mark.parametrize("answer", [Reply(404), Reply(410), Reply(200, (), b"<html><title>Moved</title></html>")])
+def test_site_of_a_vanished_feed_is_looked_at_once(guest: Guest, answer: Reply) -> None:
+    """At the second failure; what its page names is tried and told to the operator, and never asked for again."""
+    page = b'<html><link rel="alternate" type="application/rss+xml" href="/other"></html>'
+    guest.lab.route("/", Reply(200, (), page))
+    guest.lab.route("/other", document())
+    guest.lab.route("/feed", answer if answer.status != 200 else replace(answer, body=answer.body + page))
+    assert len(guest.asks()) == 1
+    guest.live(20 * DAY)
+    asked = [request.path for request in guest.lab.requests]
+    assert asked.count("/other") == 1
+    assert asked.count("/") <= 1
+    assert f"aggregator sources add {guest.lab.url('/other')}" in guest.overview()
 
 
 # Moves

@@ -1,0 +1,302 @@
+"""News at once: WebSub's rules, and the whole circle over a real hub, between daemons as an operator runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+
+from aggregator import config, websub
+from aggregator.hub import Hubs
+from aggregator.model import Changed, FeedHead, Freshness, Source, Unchanged, Visit
+from tests.command import HEAD, aggregator, configure, rss
+from tests.site import Site, serving
+from tests.test_daemon import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SUBSCRIPTION = websub.begin("https://news.example/feed", "https://hub.example/", "https://news.example/self", NOW)
+
+
+@dataclass
+class Hub:
+    """A WebSub hub: verifies, keeps subscriptions, fetches what is published and delivers it signed."""
+
+    address: str = ""
+    subscribers: dict[str, dict[str, str]] = field(default_factory=dict)  # callback → what it asked for
+    log: list[dict[str, str]] = field(default_factory=list)
+    deliveries: list[int] = field(default_factory=list)  # statuses
+    spoil: str = ""  # what is added to each signature
+    lease: str = "864000"
+
+    def take(self, form: dict[str, str]) -> None:
+        self.log.append(form)
+        mode, topic = form["hub.mode"], form.get("hub.topic") or form["hub.url"]
+        if mode == "publish":
+            threading.Thread(target=self.distribute, args=(topic,)).start()
+            return
+        query = {"hub.mode": mode, "hub.topic": topic, "hub.challenge": "abc<x>", "hub.lease_seconds": self.lease}
+        threading.Thread(target=self.verify, args=(form, urlencode(query))).start()
+
+    def verify(self, form: dict[str, str], query: str) -> None:
+        status, text = get(f"{form['hub.callback']}?{query}")
+        if (status, text) == (200, "abc<x>"):
+            if form["hub.mode"] == "subscribe":
+                self.subscribers[form["hub.callback"]] = form
+            else:
+                self.subscribers.pop(form["hub.callback"], None)
+
+    def distribute(self, topic: str, body: bytes | None = None) -> None:
+        wanted = [(callback, form) for callback, form in self.subscribers.items() if form["hub.topic"] == topic]
+        if wanted:
+            body = body or urllib.request.urlopen(topic, timeout=10).read()
+            for callback, form in wanted:
+                signature = hmac.new(form["hub.secret"].encode(), body, hashlib.sha256).hexdigest() + self.spoil
+                headers = {"Content-Type": "application/rss+xml", "X-Hub-Signature": f"sha256={signature}"}
+                sent = urllib.request.Request(callback, body, headers)
+                self.deliveries.append(urllib.request.urlopen(sent, timeout=10).status)
+
+
+@contextmanager
+def hub_running() -> Iterator[Hub]:
+    hub = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            hub.take({name: values[0] for name, values in form.items()})
+            self.send_response(202)
+            self.end_headers()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    hub.address = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with hub_running() as hub:
+        yield hub
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+def with_hub(document: bytes, hub: str, own: str) -> bytes:
+    links = f'<link xmlns="http://www.w3.org/2005/Atom" rel="hub" href="{hub}"/>'
+    links += f'<link xmlns="http://www.w3.org/2005/Atom" rel="self" href="{own}"/>'
+    return document.replace(b"<channel>", b"<channel>" + links.encode())
+
+
+def listening(port: int, **push: str) -> str:
+    """A configuration's head: served here, with this table [push]."""
+    address = f"http://127.0.0.1:{port}/"
+    keys = "".join(f'{name} = "{value}"\n' for name, value in push.items())
+    head = HEAD.replace("https://example.org/t/", address)
+    return f'{head}[server]\nlisten = "127.0.0.1:{port}"\n[push]\n{keys}'
+
+
+# The whole circle
+
+
+def test_news_goes_round_within_a_second(tmp_path: Path, site: Site, hub: Hub) -> None:
+    """One daemon publishes and tells the hub; the hub delivers to another, which has subscribed and publishes it."""
+    one, two = (tmp_path / "one"), (tmp_path / "two")
+    one.mkdir()
+    two.mkdir()
+    first, second = free_port(), free_port()
+    source = {"First": site.put("/1", rss([DEFECTOR]))}
+    configure(one, source, listening(first, hub=hub.address))
+    configure(
+        two, {"One": f"http://127.0.0.1:{first}/rss.xml"}, listening(second, callback=f"http://127.0.0.1:{second}/in")
+    )
+    with daemon(one) as publisher:
+        eventually(lambda: DEFECTOR[1] in get(f"http://127.0.0.1:{first}/rss.xml")[1])
+        with urllib.request.urlopen(f"http://127.0.0.1:{first}/rss.xml") as answer:
+            assert f'<{hub.address}>; rel="hub"' in answer.headers["Link"]
+            assert f'<http://127.0.0.1:{first}/rss.xml>; rel="self"' in answer.headers["Link"]
+        with daemon(two):
+            eventually(lambda: len(hub.subscribers) == 1)
+            assert not hub.deliveries
+            configure(one, source | {"Second": site.put("/2", rss([SWIMMER]))}, listening(first, hub=hub.address))
+            publisher.send_signal(1)
+            eventually(lambda: SWIMMER[1] in get(f"http://127.0.0.1:{first}/feed.json")[1])
+            start = time.monotonic()
+            eventually(lambda: SWIMMER[1] in get(f"http://127.0.0.1:{second}/feed.json")[1])
+            took = time.monotonic() - start
+        log = (two / "log").read_text()
+    assert {form["hub.url"].rpartition("/")[2] for form in hub.log if form["hub.mode"] == "publish"} == {
+        "rss.xml",
+        "atom.xml",
+        "feed.json",
+    }
+    assert took < 1.0, f"it took {took:.2f} s"
+    assert "its hub tells of news: asked every 24 hours" in log
+    assert "Traceback" not in log
+
+
+def test_delivery_that_is_not_signed_as_agreed_changes_nothing(tmp_path: Path, site: Site, hub: Hub) -> None:
+    """It is answered with 2xx, as the specification has it, so that nobody learns by trying."""
+    port = free_port()
+    address = site.put("/1", b"")
+    site.put("/1", with_hub(rss([DEFECTOR]), hub.address, address))
+    configure(tmp_path, {"First": address}, listening(port, callback=f"http://127.0.0.1:{port}/in"))
+    with daemon(tmp_path):
+        eventually(lambda: len(hub.subscribers) == 1)
+        (callback,) = hub.subscribers
+        hub.spoil = "0"
+        hub.distribute(address, rss([SWIMMER]))
+        eventually(lambda: "not signed as agreed" in (tmp_path / "log").read_text())
+        hub.spoil = ""
+        hub.distribute(address, b"no feed at all")
+        hub.distribute(address, rss([("https://news.example/3", "Defector from North Korea reaches Seoul", "")]))
+        eventually(lambda: "reaches Seoul" in get(f"http://127.0.0.1:{port}/feed.json")[1])
+        assert SWIMMER[1] not in get(f"http://127.0.0.1:{port}/feed.json")[1]
+        assert DEFECTOR[1] in get(f"http://127.0.0.1:{port}/feed.json")[1]
+        assert set(hub.deliveries) == {202}
+        assert get(f"{callback}?hub.mode=subscribe&hub.topic=other&hub.challenge=x")[0] == 404
+        assert get(callback.rpartition("/")[0] + "/guessed?hub.mode=subscribe&hub.challenge=x")[0] == 404
+        big = urllib.request.Request(callback, b"x" * 11_000_000)
+        with pytest.raises(urllib.error.HTTPError, match="413"):
+            urllib.request.urlopen(big, timeout=10)
+    assert aggregator(tmp_path, "sources").returncode == 0
+
+
+def test_removed_source_is_unsubscribed(tmp_path: Path, site: Site, hub: Hub) -> None:
+    """After a restart, too: what was agreed is in the store; and what stands is not asked for again."""
+    port = free_port()
+    address = site.put("/1", b"")
+    site.put("/1", with_hub(rss([DEFECTOR]), hub.address, address))
+    head = listening(port, callback=f"http://127.0.0.1:{port}/in")
+    configure(tmp_path, {"First": address}, head)
+    with daemon(tmp_path):
+        eventually(lambda: len(hub.subscribers) == 1)
+    configure(tmp_path, {"Other": site.put("/2", rss([SWIMMER]))}, head)
+    with daemon(tmp_path):
+        eventually(lambda: not hub.subscribers)
+    assert [form["hub.mode"] for form in hub.log] == ["subscribe", "unsubscribe"]
+
+
+def test_single_run_tells_the_hub(tmp_path: Path, site: Site, hub: Hub) -> None:
+    """`run --once` publishes as the daemon does; a second run, with nothing new, says nothing."""
+    head = HEAD + f'[server]\nlisten = ""\n[push]\nhub = "{hub.address}"\n'
+    configure(tmp_path, {"First": site.put("/1", rss([DEFECTOR]))}, head)
+    aggregator(tmp_path, "run", "--once")
+    told = [form["hub.url"] for form in hub.log]
+    assert sorted(told) == [f"https://example.org/t/{name}" for name in ("atom.xml", "feed.json", "rss.xml")]
+    aggregator(tmp_path, "run", "--once", "--now")
+    assert len(hub.log) == 3
+
+
+def test_hub_in_a_private_network_is_refused(hub: Hub) -> None:
+    """A feed that names one must not make us knock there; an operator who allows private addresses may."""
+    assert "not the web" in (Hubs(config.Fetch(), "x").post(hub.address, {"hub.mode": "publish", "hub.url": "x"}) or "")
+    assert not hub.log
+    allowed = Hubs(config.Fetch(allow_private_addresses=True), "x")
+    assert allowed.post(hub.address, {"hub.mode": "publish", "hub.url": "http://127.0.0.1:1/"}) is None
+
+
+# The rules
+
+
+def visit(head: FeedHead | None, hub: str | None = None, own: str | None = None) -> Visit:
+    outcome = Changed(head, (), frozenset()) if head else Unchanged("304")
+    source = Source("https://news.example/feed", "News")
+    return Visit(source, NOW, NOW, outcome, freshness=Freshness(hub=hub, self_link=own))
+
+
+def test_hub_is_named_in_headers_first_then_in_the_document() -> None:
+    """Where no address of its own is given, the source's is the topic."""
+    head = FeedHead("rss20", hub="https://doc.example/", self_link="https://news.example/doc")
+    assert websub.named(visit(head)) == ("https://doc.example/", "https://news.example/doc")
+    assert websub.named(visit(head, "https://head.example/", "https://news.example/head")) == (
+        "https://head.example/",
+        "https://news.example/head",
+    )
+    assert websub.named(visit(FeedHead("rss20", hub="https://doc.example/"))) == (
+        "https://doc.example/",
+        "https://news.example/feed",
+    )
+    assert websub.named(visit(FeedHead("rss20"))) is None
+    assert websub.named(visit(None)) is None
+
+
+def test_request_names_topic_callback_and_lease() -> None:
+    """The secret goes over HTTPS alone, or stays on this machine; it is shorter than 200 bytes."""
+    form = websub.request(SUBSCRIPTION, "https://me.example/in/")
+    assert form["hub.callback"] == f"https://me.example/in/{SUBSCRIPTION.token}"
+    assert (form["hub.mode"], form["hub.topic"]) == ("subscribe", SUBSCRIPTION.topic)
+    assert 20 < len(form["hub.secret"]) < 200
+    assert "hub.secret" not in websub.request(replace(SUBSCRIPTION, hub="http://hub.example/"), "https://me.example/in")
+    assert websub.request(replace(SUBSCRIPTION, leaving=True), "https://me.example/in")["hub.mode"] == "unsubscribe"
+    assert SUBSCRIPTION.secret not in repr(SUBSCRIPTION)
+
+
+def test_intent_is_confirmed_only_where_there_was_one() -> None:
+    """Another topic, a subscription that is being left, and the end of one that is not, are answered 404."""
+    asked = {"hub.mode": "subscribe", "hub.topic": SUBSCRIPTION.topic, "hub.challenge": "c"}
+    asked["hub.lease_seconds"] = "3600"
+    confirmed = websub.verify(SUBSCRIPTION, asked, NOW)
+    assert confirmed == (200, "c", replace(SUBSCRIPTION, until=NOW + HOUR, tries=0))
+    assert websub.verify(SUBSCRIPTION, asked | {"hub.topic": "x"}, NOW).status == 404
+    assert websub.verify(replace(SUBSCRIPTION, leaving=True), asked, NOW).status == 404
+    assert websub.verify(SUBSCRIPTION, asked | {"hub.mode": "unsubscribe"}, NOW).status == 404
+    left = websub.verify(replace(SUBSCRIPTION, leaving=True), asked | {"hub.mode": "unsubscribe"}, NOW)
+    assert left == (200, "c", None)
+    denied = websub.verify(SUBSCRIPTION, {"hub.mode": "denied", "hub.topic": SUBSCRIPTION.topic}, NOW)
+    assert denied.after is not None
+    assert not websub.is_to_ask(denied.after, NOW + 5 * DAY)
+    assert websub.is_to_ask(denied.after, NOW + 7 * DAY)
+
+
+def test_lease_is_renewed_before_it_ends() -> None:
+    """In its last quarter; a hub that does not confirm is asked again later and later."""
+    held = replace(SUBSCRIPTION, until=NOW + 10 * DAY)
+    assert not websub.is_to_ask(held, NOW + 7 * DAY)
+    assert websub.is_to_ask(held, NOW + 8 * DAY)
+    tried = [replace(SUBSCRIPTION, tries=tries) for tries in (1, 2, 3, 30)]
+    waits = [next(hours for hours in range(999) if websub.is_to_ask(one, NOW + hours * HOUR)) for one in tried]
+    assert waits == [1, 2, 4, 168]
+
+
+@pytest.mark.parametrize("method", ["sha256", "sha384", "sha512", "sha1"])
+def test_signature_is_checked_in_each_method_of_the_specification(method: str) -> None:
+    """Of the very bytes, with the very secret; no other method counts."""
+    good = hmac.new(b"secret", b"body", method).hexdigest()
+    assert websub.is_signed("secret", f"{method}={good}", b"body")
+    assert websub.is_signed("secret", f"{method.upper()}={good.upper()}", b"body")
+    assert not websub.is_signed("secret", f"{method}={good}", b"body!")
+    assert not websub.is_signed("other", f"{method}={good}", b"body")
+    for wrong in (
+        "",
+        method,
+        f"{method}=",
+        f"{method}=é",
+        good,
+        f"md5={hmac.new(b'secret', b'body', 'md5').hexdigest()}",
+    ):
+        assert not websub.is_signed("secret", wrong, b"body")
+    assert re.fullmatch("[0-9a-f]+", good)
