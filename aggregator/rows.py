@@ -244,7 +244,7 @@ def subscription_row(one: Subscription) -> dict[str, Any]:
         "source": one.source,
         "hub": one.hub,
         "topic": one.topic,
-        "secret": one.secret,
+        "signing": one.secret,
         "asked": micros(one.asked),
         "tries": one.tries,
         "until": micros(one.until),
@@ -254,7 +254,7 @@ def subscription_row(one: Subscription) -> dict[str, Any]:
 
 def subscription_of(row: Any) -> Subscription:
     asked, until = instant(row.asked), moment(row.until)
-    return Subscription(row.token, row.source, row.hub, row.topic, row.secret, asked, row.tries, until, row.leaving)
+    return Subscription(row.token, row.source, row.hub, row.topic, row.signing, asked, row.tries, until, row.leaving)
 
 
 def memory_row(visit: Visit, changed: Changed) -> dict[str, Any]:

@@ -201,7 +201,7 @@ subscription = Table(
     Column("source", Text),
     Column("hub", Text),
     Column("topic", Text),
-    Column("secret", Text),
+    Column("signing", Text),
     Column("asked", Number),
     Column("tries", Number),
     Column("until", Number),
@@ -325,7 +325,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "CREATE TABLE subscription (token TEXT PRIMARY KEY, source TEXT NOT NULL, hub TEXT NOT NULL,"
-        " topic TEXT NOT NULL, secret TEXT NOT NULL, asked {number} NOT NULL, tries {number} NOT NULL,"
+        " topic TEXT NOT NULL, signing TEXT NOT NULL, asked {number} NOT NULL, tries {number} NOT NULL,"
         " until {number}, leaving BOOLEAN NOT NULL)",
     ),
 )

@@ -45,6 +45,7 @@ from aggregator.model import (
     Seed,
     Source,
     StoredStory,
+    Subscription,
     Unchanged,
     Validators,
     Verdict,
@@ -314,6 +315,36 @@ class TestClaim:
         store.release(tasks[:1])
         assert store.claim(NOW, LEASE) == tasks[:1]
         store.release([])
+
+    def test_what_is_put_off_is_not_claimed_before(self, store: Store) -> None:
+        """Neither when due nor by a manual run; and what is due later stays so."""
+        store.enlist([A, B], [], NOW)
+        tasks = store.claim(NOW, LEASE)
+        store.put_off([(task, NOW + HOUR) for task in tasks], "a pause")
+        assert store.claim(NOW + HOUR - timedelta(seconds=1), LEASE, everything=True) == ()
+        assert [one.why for one in store.health()] == ["a pause", "a pause"]
+        store.put_off([(tasks[0], NOW)], "earlier")
+        assert len(store.claim(NOW + HOUR, LEASE)) == 2
+
+    def test_one_source_can_be_taken_though_it_is_not_due(self, store: Store) -> None:
+        """Unless it is leased, disabled or unknown; what is taken is leased like what is claimed."""
+        store.enlist([A], [B], NOW + DAY)
+        task = store.take(A.url, NOW, LEASE)
+        assert task is not None
+        assert task.source == A
+        assert store.take(A.url, NOW, LEASE) is None
+        assert store.take(B.url, NOW, LEASE) is None
+        store.release([task])
+        assert store.take(A.url, NOW, LEASE) == task
+
+    def test_subscriptions_are_remembered_and_forgotten(self, shelf: Shelf) -> None:
+        """By their tokens, each as it was last."""
+        one = Subscription("t", A.url, "https://hub.example/", A.url, "s", NOW)
+        shelf.store.subscribe("t", one)
+        shelf.store.subscribe("t", renewed := replace(one, until=NOW + DAY, tries=2))
+        assert shelf.reopen().subscriptions() == (renewed,)
+        shelf.reopen().subscribe("t", None)
+        assert shelf.reopen().subscriptions() == ()
 
     def test_a_recorded_visit_ends_its_lease(self, store: Store) -> None:
         """After a visit only the due time keeps a source from being claimed."""
