@@ -32,12 +32,13 @@ from aggregator.schema import (
     setting,
     source,
     story,
+    subscription,
 )
 from aggregator.work import SqlWork
 
 _KIND = "aggregator store"
 _FIRST = (source.name, story.name, item.name)  # others refer to them
-_MADE_ANEW = {migration.name, item_key.name}
+_MADE_ANEW = {migration.name, item_key.name, subscription.name}  # hubs are asked anew; secrets stay here
 _TABLES = (*_FIRST, *sorted(TABLES.tables.keys() - _MADE_ANEW - set(_FIRST)))
 _LEASE = ("leased_until", "leased_by")
 _ADDRESSES = {(source.name, "url"), (item.name, "source"), (history.name, "source")} | {
