@@ -206,9 +206,10 @@ def test_single_run_tells_the_hub(tmp_path: Path, site: Site, hub: Hub) -> None:
     configure(tmp_path, {"First": site.put("/1", rss([DEFECTOR]))}, head)
     aggregator(tmp_path, "run", "--once")
     told = [form["hub.url"] for form in hub.log]
-    assert sorted(told) == [f"https://example.org/t/{name}" for name in ("atom.xml", "feed.json", "rss.xml")]
+    assert {f"https://example.org/t/{name}" for name in ("atom.xml", "feed.json", "rss.xml")} <= set(told)
+    assert len(told) == len(set(told))
     aggregator(tmp_path, "run", "--once", "--now")
-    assert len(hub.log) == 3
+    assert len(hub.log) == len(told)
 
 
 def test_hub_in_a_private_network_is_refused(hub: Hub) -> None:
