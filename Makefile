@@ -1,6 +1,6 @@
 # make run    sets everything up on a fresh machine and starts the program
 # make test   sets everything up and runs every check and test
-# Nothing is installed outside this folder, but for the browser, fonts, readers and PostgreSQL server that `make test`
+# Nothing is installed outside this folder, but for the browser, fonts, readers, Java and PostgreSQL server that `make test`
 # asks Debian's package manager for, where it may.
 
 SHELL := bash
