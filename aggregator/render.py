@@ -38,6 +38,7 @@ DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GENERATOR = "aggregator"
 MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml"}
+_LOOKS_LIKE_MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;")
 SUBSCRIBED = {"rss": "rss.xml", "atom": "atom.xml", "feed": "feed.json"}
 ARCHIVED = {"rss": "archive/rss-{}.xml", "atom": "archive/atom-{}.xml", "feed": "archive/feed-{}.json"}
 
@@ -242,7 +243,16 @@ def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     _history(root, edition, "atom", root.index(root.find(f"{{{ATOM}}}link")) + 1)
     for one in edition.gone:
         _tombstone(root, one)
+    for text in root.iter(*(f"{{{ATOM}}}{name}" for name in ("title", "subtitle", "summary"))):
+        _declare_markup(text)
     return _serialised(root)
+
+
+def _declare_markup(element: Any) -> None:
+    """Write a text that looks like markup as HTML that shows it (RFC 4287, 3.1.1.2), so that no reader need guess."""
+    if _LOOKS_LIKE_MARKUP.search(element.text or ""):
+        element.set("type", "html")
+        element.text = escape(element.text, quote=False)
 
 
 def _tombstone(root: Any, one: Gone) -> None:
@@ -281,7 +291,8 @@ def _finish_atom_entry(element: Any, story: Story) -> None:
     for member in story.members:
         if url := publishable(member.url):
             language = {"hreflang": member.language} if member.language else {}
-            title = {"title": member.title} if member.title else {}
+            told = member.title and not _LOOKS_LIKE_MARKUP.search(member.title)  # an attribute cannot say what it is
+            title = {"title": member.title} if told else {}
             etree.SubElement(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
     lead = story.lead
     if lead is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import Any, NamedTuple
 
 import feedparser
@@ -64,11 +65,16 @@ def seen_in_rss(data: bytes) -> list[Seen]:
     ]
 
 
+def text_of(element: Any) -> str:
+    """What a reader shows of an Atom text construct (RFC 4287, 3.1.1)."""
+    return unescape(element.text) if element.get("type") == "html" else str(element.text)
+
+
 def seen_in_atom(data: bytes) -> list[Seen]:
     return [
         Seen(
             entry.findtext(f"{ATOM}id"),
-            entry.findtext(f"{ATOM}title"),
+            text_of(entry.find(f"{ATOM}title")),
             next(iter(entry.xpath("*[local-name()='link'][@rel='alternate']/@href")), None),
             entry.get(XML_LANG),
             datetime.fromisoformat(entry.findtext(f"{ATOM}published")),
@@ -320,6 +326,20 @@ def test_text_is_escaped_once() -> None:
     assert content.find(".//script") is None
     description = etree.fromstring(files["rss.xml"]).findall("channel/item")[2].findtext("description")
     assert html.fragment_fromstring(description, create_parent="p").text_content().startswith('He said: "Don\'t" & <')
+
+
+def test_atom_declares_what_looks_like_markup() -> None:
+    """A title or summary that a reader might take for HTML is written as the HTML that shows it; others are text."""
+    entries = etree.fromstring(render(REALISTIC)["atom.xml"]).findall(f"{ATOM}entry")
+    kinds = [
+        [entry.find(ATOM + name).get("type") for name in ("title", "summary")] for entry in (entries[0], entries[2])
+    ]
+    assert kinds == [[None, None], ["html", "html"]]
+    assert text_of(entries[2].find(f"{ATOM}summary")).startswith(
+        "He said: \"Don't\" & <script>alert('x')</script> left."
+    )
+    related = entries[2].find(f"{ATOM}link[@rel='related']")
+    assert related.get("title") is None  # an attribute cannot say what it is
 
 
 def test_an_excerpt_is_no_longer_than_allowed() -> None:
