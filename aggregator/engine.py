@@ -10,9 +10,9 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -37,10 +37,16 @@ class Inline:
     def map(
         self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
     ) -> Generator[R, None, None]:
+        for (result,) in self.batches(work, inputs, lane, 1):
+            yield result
+
+    def batches(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
+    ) -> Generator[list[R], None, None]:
         for each in inputs:
             if self._closed:
                 return
-            yield work(each)
+            yield [work(each)]
 
     def close(self) -> None:
         self._closed = True
@@ -68,6 +74,14 @@ class Threads:
         Work runs ahead of a slow reader by a few results for each thread, so that they do not pile up.
         Closing the generator, or an exception in it (Ctrl-C), starts nothing more and waits for what runs.
         """
+        with closing(self.batches(work, inputs, lane, 1)) as batches:
+            for (result,) in batches:
+                yield result
+
+    def batches(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
+    ) -> Generator[list[R], None, None]:
+        """The same, with what has come by now in one list of at most so many; it waits for the first of them alone."""
         self._forget()
         lanes = _Lanes[T](self._per_lane, self._gap, self._last)
         for each in inputs:
@@ -77,7 +91,7 @@ class Threads:
         if self._closed:
             run.stop()
         try:
-            yield from run.results(min(self._concurrency, len(lanes)))
+            yield from run.results(min(self._concurrency, len(lanes)), most)
         finally:
             self._running.discard(run)
             run.stop()
@@ -114,20 +128,29 @@ class _Run(Generic[T, R]):
         self._most_ahead = 0
         self._done: queue.SimpleQueue[tuple[R | None, BaseException | None] | None] = queue.SimpleQueue()
 
-    def results(self, threads: int) -> Generator[R, None, None]:
+    def results(self, threads: int, most: int) -> Generator[list[R], None, None]:
         self._alive, self._most_ahead = threads, threads * _AHEAD
         for _ in range(threads):
             thread = threading.Thread(target=self._serve, daemon=True)
             self._threads.append(thread)
             thread.start()
-        while threads and (done := self._done.get()) is not None:
-            result, error = done
+        for first in iter(self._done.get, None) if threads else ():
+            ended = [first, *self._ended(most - 1)]
             with self._change:
-                self._ahead -= 1
-                self._change.notify()
-            if error is not None:
+                self._ahead -= len(ended)
+                self._change.notify(len(ended))
+            if error := next((error for _, error in ended if error is not None), None):
                 raise error
-            yield result  # type: ignore[misc]
+            yield [cast(R, result) for result, _ in ended]
+
+    def _ended(self, most: int) -> Iterator[tuple[R | None, BaseException | None]]:
+        """What else has ended by now."""
+        while most and not self._done.empty():
+            if (done := self._done.get()) is None:
+                self._done.put(None)  # the end, which is always the last
+                return
+            most -= 1
+            yield done
 
     def stop(self) -> None:
         with self._change:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from html import escape
 from urllib.parse import urlsplit
 
@@ -135,6 +136,7 @@ def _entry(story: Story, edition: Edition) -> Entry:
     return Entry(presentable, _content(presentable, edition))
 
 
+@lru_cache(maxsize=4096)  # a telling stands in the documents of many slices
 def _member(member: Member) -> Member:
     return replace(
         member,

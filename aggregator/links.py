@@ -121,6 +121,7 @@ _COPY_LABELS = ("www", "m", "mobile", "amp")  # first labels of hosts that serve
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"})
 
 
+@lru_cache(maxsize=4096)  # one address stands in the documents of many slices
 def publishable_link(url: str, base: str | None) -> str | None:
     """The address as a browser would open it, absolute and in ASCII; None if it cannot be a web page.
 

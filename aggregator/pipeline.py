@@ -30,13 +30,17 @@ from aggregator.model import (
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.regroup import regroup
 from aggregator.seek import sought
-from aggregator.settle import Rules, Settled, settle, settle_quiet
+from aggregator.settle import Rules, Settled, settle_quiet, settle_together
 from aggregator.topics import Judge
 
 LEASE = timedelta(
     minutes=15
 )  # longer than any visit may take; what a process held that died elsewhere is free after it
 
+# Documents that have been read by the time that the store is free are settled together, so that a story which many of
+# them tell is brought up to date once. What is lost with a process that dies is asked for again. A load of 60 sources
+# that tell one story took 18 s with 5 together, 14 s with 20, 11 s with 60, and nearly the same CPU.
+SETTLED = 20
 # Visits that read nothing new are remembered together. What is lost with a process that dies are answers "not
 # modified", for which the servers are asked again.
 TOGETHER = (
@@ -78,8 +82,8 @@ def refresh(
     waiting = {task.source.url: task for task in tasks}
     placed: list[int] = []
     try:
-        with closing(engine.map(partial(_ask, collector, lane, holds), tasks, lane)) as visits:
-            for group in _grouped(visit for visit in visits if visit):
+        with closing(engine.batches(partial(_ask, collector, lane, holds), tasks, lane, TOGETHER)) as ended:
+            for group in _grouped(ended):
                 done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
                 for visit in group:
                     del waiting[visit.source.url]
@@ -106,28 +110,34 @@ def _held(holds: Mapping[str, datetime], lane: str, now: datetime) -> bool:
     return lane in holds and now < holds[lane]
 
 
-def _grouped(visits: Iterable[Visit]) -> Iterator[list[Visit]]:
-    """A visit that read a document by itself; those that did not together, as long as they end close to each other."""
+def _grouped(ended: Iterable[Sequence[Visit | None]]) -> Iterator[Sequence[Visit]]:
+    """Visits that read a document with those that ended by the same time; the others as long as they end close."""
     quiet: list[Visit] = []
-    for visit in visits:
-        if isinstance(visit.outcome, Changed):
-            yield [visit]
-            continue
-        quiet.append(visit)
-        if len(quiet) == TOGETHER or visit.finished - quiet[0].finished > WAIT:
-            yield quiet
-            quiet = []
+    for visits in ended:
+        changed = [visit for visit in visits if visit and isinstance(visit.outcome, Changed)]
+        for start in range(0, len(changed), SETTLED):
+            yield changed[start : start + SETTLED]
+        for visit in visits:
+            if visit is None or isinstance(visit.outcome, Changed):
+                continue
+            quiet.append(visit)
+            if len(quiet) == TOGETHER or visit.finished - quiet[0].finished > WAIT:
+                yield quiet
+                quiet = []
     if quiet:
         yield quiet
 
 
 def _settle(store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], now: datetime) -> list[Settled]:
-    visit, rhythm = group[0]
-    if not isinstance(visit.outcome, Changed):
+    """Settle visits together; one that cannot be stored costs itself alone, for the others are settled without it."""
+    if not isinstance(group[0][0].outcome, Changed):
         return settle_quiet(store, rules, group)
     try:
-        return [settle(store, rules, visit, rhythm, now)]
+        return settle_together(store, rules, group, now)
     except Exception as error:
+        if len(group) > 1:
+            return [settled for each in group for settled in _settle(store, rules, [each], now)]
+        visit, rhythm = group[0]
         return settle_quiet(store, rules, [(_not_stored(visit, error), rhythm)])
 
 

@@ -58,6 +58,12 @@ class Engine(Protocol):
         """
         ...
 
+    def batches(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
+    ) -> Generator[list[R], None, None]:
+        """The same, with those that have ended by now in one list, of at most so many; it waits for one alone."""
+        ...
+
     def close(self) -> None:
         """Begin no more work: a map that is being read yields what is under way, and ends; a later one is empty."""
         ...

@@ -13,7 +13,7 @@ from aggregator import render
 from aggregator.entries import month_path, story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
-from aggregator.slices import Cuts, Slice, filed, published, told_in
+from aggregator.slices import Cuts, Slice, filed, published, standing_in, told_in
 from aggregator.stories import present
 from aggregator.wording import wording
 
@@ -188,7 +188,7 @@ class _Press:
                 told = self.store.sliced(cut.name, SLICE)
                 if not told:
                     continue
-                self.put(render.render_slice(self._slice(cuts, cut.name, told), cut, self.problems))
+                self.put(render.render_slice(self._slice(cut.name, told), cut, self.problems))
             standing[cut.name] = form
             listed.append(cut)
         for name in sorted(versions.keys() - standing.keys()):
@@ -196,12 +196,11 @@ class _Press:
         self.put(render.render_slices(self.frame, listed))
         return standing
 
-    def _slice(self, cuts: Cuts, name: str, told: Iterable[StoredStory]) -> Edition:
+    def _slice(self, name: str, told: Iterable[StoredStory]) -> Edition:
         """The edition of a slice; one of a language or a source tells each story in its own words."""
-        sources = {source.url: source for source in self.frame.sources}
         if name.startswith(("language-", "source-")):
-            language = self.frame.language
-            told = [told_in(one, filed(cuts, one, sources).get(name, ()), sources, language) for one in told]
+            priority = {source.url: source.priority for source in self.frame.sources}
+            told = [told_in(one, standing_in(name, one), priority, self.frame.language) for one in told]
         return edition(replace(self.frame, gone=(), pages=0), told)
 
     def _file(self, cuts: Cuts, ids: Collection[str]) -> frozenset[str]:

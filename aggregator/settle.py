@@ -99,22 +99,34 @@ class Settling:
 
 
 def settle(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, now: datetime) -> Settled:
-    """Fold a visit's items into stories and remember it all, in one transaction.
+    """Settle one visit by itself; `rhythm`: the source's before it."""
+    return settle_together(store, rules, [(visit, rhythm)], now)[0]
 
-    `rhythm`: the source's before the visit. `now`: the time of the refresh, so that all that it brings is told at one
-    moment, in the order of its dates.
+
+def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]], now: datetime) -> list[Settled]:
+    """Fold the items of visits, each of another source, into stories and remember it all, in one transaction.
+
+    Each visit comes with its source's rhythm before it. `now`: the time of the refresh, so that all that it brings is
+    told at one moment, in the order of its dates.
     """
-    judged = visit.outcome.judged if isinstance(visit.outcome, Changed) else ()
-    plan = _plan(rules, visit, rhythm)
     with store.begin() as work:
-        settling = Settling(work, rules, now)
-        for one in judged:
-            _take(settling, one)
-        told = tell(settling)
-        work.record(visit, plan, _sentence_counts(settling.fresh))
-        work.log([_past(visit, plan, len(settling.fresh), settling.kept)])
-    placed, held = tuple(settling.placed), tuple(settling.held)
-    return Settled(visit, plan, len(settling.fresh), settling.kept, told, placed, held, bool(settling.touched))
+        edited = set[int]()
+        done = [_brought(Settling(work, rules, now, edited=edited), visit, rhythm) for visit, rhythm in visits]
+        told = _tell_each([settling for _, settling in done])
+        work.log([_past(one.visit, one.plan, one.new, one.kept) for one, _ in done])
+    return [
+        replace(one, told=count, held=tuple(settling.held), changed=bool(settling.touched))
+        for (one, settling), count in zip(done, told, strict=True)
+    ]
+
+
+def _brought(settling: Settling, visit: Visit, rhythm: Rhythm) -> tuple[Settled, Settling]:
+    """Take in what one visit brought; its stories are not told yet."""
+    plan = _plan(settling.rules, visit, rhythm)
+    for one in visit.outcome.judged if isinstance(visit.outcome, Changed) else ():
+        _take(settling, one)
+    settling.work.record(visit, plan, _sentence_counts(settling.fresh))
+    return Settled(visit, plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
@@ -224,8 +236,20 @@ def found(settling: Settling, key: int, item: Item) -> str:
 
 def tell(settling: Settling) -> int:
     """Bring the touched stories up to date: lead, dates, whether they are told; how many are for the first time."""
-    touched = (settling.work.story(id) for id in sorted(settling.touched))
-    return sum(_tell(settling, story) for story in touched if story)
+    return _tell_each([settling])[0]
+
+
+def _tell_each(settlings: Sequence[Settling]) -> list[int]:
+    """The same for what was done in one transaction; a story that several touched counts for the first."""
+    told, looked_at = [0] * len(settlings), set[str]()
+    for place, settling in enumerate(settlings):
+        for id in sorted(settling.touched - looked_at):
+            story = settling.work.story(id)
+            if story is None or story.id in looked_at:  # merged into another since
+                continue
+            looked_at |= {id, story.id}
+            told[place] += _tell(settling, story)
+    return told
 
 
 def _tell(settling: Settling, story: StoredStory) -> bool:

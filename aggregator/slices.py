@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -74,6 +74,7 @@ def _comparable(saved: Saved) -> tuple[str, str, list[str], list[str]]:
     return saved.name, saved.query, sorted(saved.languages), sorted(saved.sources)
 
 
+@lru_cache(maxsize=4096)
 def source_slice(url: str) -> str:
     """The name of a source's slice: from its address alone, so that a new name of the source does not move it."""
     digest = blake2b(url.encode("utf-8", "backslashreplace"), digest_size=3).hexdigest()
@@ -93,10 +94,8 @@ def filed(cuts: Cuts, story: StoredStory, sources: Mapping[str, Source]) -> dict
     """The slices that a told story stands in, each with the members that put it there. `sources`: url → Source."""
     found: dict[str, list[StoredItem]] = {}
     for member in story.members:
-        if spoken := _spoken(member):
-            found.setdefault(f"language-{spoken}", []).append(member)
-        if not member.seed:
-            found.setdefault(source_slice(member.item.source), []).append(member)
+        for name in _plain(member):
+            found.setdefault(name, []).append(member)
         if cuts.told:
             for name in cuts.matcher.names(f"{member.item.title}\n{member.item.summary}"):
                 found.setdefault(name, []).append(member)
@@ -104,6 +103,12 @@ def filed(cuts: Cuts, story: StoredStory, sources: Mapping[str, Source]) -> dict
         if members := _asked(saved, story, sources):
             found[saved_slice(saved)] = members
     return {name: tuple(members) for name, members in found.items()}
+
+
+def _plain(member: StoredItem) -> list[str]:
+    """The slices of its language and its source."""
+    spoken = _spoken(member)
+    return [f"language-{spoken}"] * bool(spoken) + [source_slice(member.item.source)] * (not member.seed)
 
 
 def _spoken(member: StoredItem) -> str:
@@ -124,8 +129,13 @@ def _asked(saved: Saved, story: StoredStory, sources: Mapping[str, Source]) -> l
     return members
 
 
+def standing_in(name: str, story: StoredStory) -> list[StoredItem]:
+    """The members that put a story in this slice of a language or a source, as `filed` has it."""
+    return [one for one in story.members if name in _plain(one)]
+
+
 def told_in(
-    story: StoredStory, members: Iterable[StoredItem], sources: Mapping[str, Source], language: str
+    story: StoredStory, members: Iterable[StoredItem], priority: Mapping[str, int], language: str
 ) -> StoredStory:
     """The story as a slice of one language or source tells it: led by one of the members that put it there.
 
@@ -134,7 +144,7 @@ def told_in(
     there = {member.key: member for member in members}
     if not there or story.lead in there or (story.lead is None and any(one.seed for one in there.values())):
         return story
-    first = lead(tuple(there.values()), {url: one.priority for url, one in sources.items()}, language)
+    first = lead(tuple(there.values()), priority, language)
     return replace(story, lead=first.key, updated=first.first_seen)
 
 

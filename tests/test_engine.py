@@ -104,6 +104,33 @@ def test_reading_may_be_slow(engine: Engine) -> None:
     assert sorted(seen) == list(range(20))
 
 
+def test_what_has_ended_comes_together(engine: Engine) -> None:
+    """All results come once, in lists that are neither empty nor longer than asked for."""
+    batches = list(engine.batches(lambda number: number * 2, range(100), lambda number: number % 7, 5))
+    assert sorted(result for batch in batches for result in batch) == [number * 2 for number in range(100)]
+    assert {len(batch) for batch in batches} <= {1, 2, 3, 4, 5}
+
+
+def test_results_that_have_ended_wait_for_none_that_has_not() -> None:
+    """While one input hangs, the others' results come, those that ended meanwhile in one list."""
+    release, ended = threading.Event(), threading.Semaphore(0)
+
+    def work(number: int) -> int:
+        if number == 0:
+            release.wait(5)
+        ended.release()
+        return number
+
+    batches = Threads(4, 4, 0.0).batches(work, range(4), str, 10)
+    first = next(batches)
+    for _ in range(3):
+        assert ended.acquire(timeout=5)
+    release.set()
+    rest = list(batches)
+    assert 0 not in first
+    assert sorted([*first, *(result for batch in rest for result in batch)]) == [0, 1, 2, 3]
+
+
 class Diary:
     """Work that takes a while and notes who ran when."""
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from aggregator import curator
 from aggregator.daemon import Rounds
+from aggregator.engine import Inline
 from aggregator.errors import PublishError
 from aggregator.memory import MemoryStore, MemoryWork
 from aggregator.model import Changed, Failed, Judged, Known, Source
 from aggregator.publish import MemoryPublisher
 from tests.world import DAY, NOW, World, address, atom, rss
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TITLE = "North Korean defector elected to Seoul council after long campaign"
 OTHER = "Swimmer from North Korea reaches Gyodong island, asks to stay in the South"
@@ -178,6 +183,7 @@ def test_all_of_a_long_document_is_read_in_the_end(world: World) -> None:
 def test_what_cannot_be_stored_costs_its_own_visit(tmp_path: Path) -> None:
     """The others are settled; its failure says why, and the document will be asked for whole again."""
     world = World(tmp_path, "a", "b", store=Refusing())
+    world.app = replace(world.app, engine=AllAtOnce())
     world.put(rss(ENTRY))
     world.put(rss(ENTRY | {"title": OTHER, "link": "https://b.example/n/1"}), "b")
     outcomes = {one.visit.source.name: one.visit.outcome for one in world.go()}
@@ -188,6 +194,15 @@ def test_what_cannot_be_stored_costs_its_own_visit(tmp_path: Path) -> None:
     world.go()
     assert [task.known for task in world.asked if task.source.name == "A"] == [Known(), Known()]
     assert list(world.told().values()) == [OTHER]
+
+
+class AllAtOnce(Inline):
+    """An engine all of whose work ends at one moment, so that its visits are settled together."""
+
+    def batches(
+        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
+    ) -> Generator[list[R], None, None]:
+        yield [work(each) for each in inputs]
 
 
 class Refusing(MemoryStore):
