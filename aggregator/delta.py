@@ -7,13 +7,16 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from html.entities import html5
+from itertools import islice
 from xml.parsers import expat
 
 from aggregator.errors import FeedError
 
 _MOST_ATTRIBUTES = 200  # of one element; feedparser is quadratic in them (20,000: 4.5 s), honest feeds have up to 30
 _DEEPEST = 200  # elements; XHTML newsletters nest some 60
+_BOTTOM = 100_000  # elements; expat keeps 300 bytes for each that is open: a million of them took 400 MB
 _MOST_ELEMENTS = 10_000  # in one entry; a million take feedparser 37 s, the longest XHTML article met has 900
+_MOST_ENTRIES = 200_000  # of one document; 10 MB of bare <item> took 10 s and 1 GB, the largest honest feed met has 300
 _ENTRIES = ("item", "entry")
 _ROOTS = (b"rss", b"rdf", b"feed", b"channel")
 _JUNK = 20_000  # bytes before the feed that are looked through
@@ -94,6 +97,12 @@ class Sliced:
 
 def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=12).digest()
+
+
+def limit_entries(count: int) -> None:
+    """FeedError where a document has so many entries that only remembering them would cost too much."""
+    if count > _MOST_ENTRIES:
+        raise FeedError(f"the document has more than {_MOST_ENTRIES} entries")
 
 
 def shared_key(entry: bytes) -> bytes:
@@ -198,6 +207,8 @@ class _Cutter:
             self._elements += 1
             if len(attributes) > _MOST_ATTRIBUTES or self._inside > _DEEPEST or self._elements > _MOST_ELEMENTS:
                 self._monstrous = True
+            if self._inside > _BOTTOM:
+                raise FeedError(f"the document nests elements more than {_BOTTOM} deep")
         elif name in self._names:
             self._inside = 1
             self._elements = 0
@@ -227,6 +238,7 @@ class _Cutter:
             self._inside = 0
             end = _tag_end(self.data, self._parser.CurrentByteIndex)
             self.entries.append(Entry(self._start, end, monstrous=self._monstrous))
+            limit_entries(len(self.entries))
         else:
             if not self.opening and len(self._open) == 1:
                 self._enclose()  # the feed has no entries
@@ -261,7 +273,8 @@ def _tag_end(data: bytes, place: int) -> int:
 
 def _salvage(data: bytes, trouble: str) -> Sliced:
     """Find the entries by their tags where XML's rules are broken between or in them."""
-    starts = list(_ENTRY_START.finditer(data))
+    starts = list(islice(_ENTRY_START.finditer(data), _MOST_ENTRIES + 1))
+    limit_entries(len(starts))
     root = _ELEMENT.search(data)
     if root is None:
         raise FeedError(f"the document is not XML: {trouble}")
@@ -280,7 +293,9 @@ def _salvage(data: bytes, trouble: str) -> Sliced:
         end = min(places[number], limit) if number < len(places) else limit
         entries.append(Entry(start.start(), end, whole=_well_formed(data[start.start() : end])))
     broken = sum(not entry.whole for entry in entries)
-    problem = f"the document is not well-formed ({trouble}); {broken} of {len(entries)} entries are damaged"
+    problem = f"the document is not well-formed ({trouble})"
+    if broken:
+        problem = f"{problem}; {broken} of {len(entries)} entries are damaged"
     return Sliced(data, root[1].decode(), tuple(entries), opening, closing, opening, (problem,))
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aggregator.delta import digest
+from aggregator.delta import digest, limit_entries
 from aggregator.errors import FeedError
 from aggregator.items import Raw, Setting, Text, make_item
 from aggregator.model import FeedHead, Item
@@ -25,6 +25,7 @@ def load(text: str) -> Mapping[str, Any]:
         raise FeedError(f"the document looks like JSON and is not well-formed: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("items"), list):
         raise FeedError("the document is JSON, but no JSON Feed: it has no list of items")
+    limit_entries(len(found["items"]))
     return found
 
 

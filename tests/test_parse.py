@@ -254,6 +254,24 @@ def test_a_monstrous_head_is_refused(url: str) -> None:
         parse(url)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        rss(*[""] * 200_001),
+        rss("<a>") + "<item></b>" * 200_001,
+        rss(entry(1)).replace("<item>", "<item>" * 1_500_000),
+        '{"items": [' + "{}," * 3_000_000 + "{}]}",
+    ],
+    ids=["entries", "broken entries", "open tags", "JSON"],
+)
+def test_a_flood_of_entries_is_refused(document: str) -> None:
+    """Megabytes of entries with nothing in them: what counts and remembers them must cost little, too."""
+    began = time.process_time()
+    with pytest.raises(FeedError, match=r"more than (200000 entries|100000 deep)"):
+        parse(document)
+    assert time.process_time() - began < 4
+
+
 def test_of_too_many_entries_the_newest_are_read_first() -> None:
     """And the others at the next visits, none twice."""
     dates = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(2_500)]

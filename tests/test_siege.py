@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
-from tests.command import HEAD, configure
+from tests.command import HEAD, configure, environment
 from tests.site import Site, serving
 from tests.test_daemon import daemon, eventually, free_port, get
 from tests.test_fuzz import is_harmless
@@ -244,3 +247,19 @@ def test_the_feeds_are_never_taken_for_pages(besieged: Besieged) -> None:
         with urllib.request.urlopen(besieged.address + name, timeout=10) as answer:
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "html" not in answer.headers["content-type"]
+
+
+def test_a_hundred_thousand_entries_cost_a_bounded_visit(tmp_path: Path) -> None:
+    """Time and memory, child processes included, stay far below what a small server has."""
+    entries = (f"<title>{ON} {n}</title><guid>{n}</guid>" for n in range(100_000))
+    with serving() as site:
+        configure(tmp_path, {"Flood": site.put("/flood", rss(*entries))})
+        command = [sys.executable, "-m", "aggregator", "run", "--once"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+    assert status == 0
+    assert "of 100000 new entries only the newest 1000 were read" in " ".join(said.split())
+    assert used.ru_maxrss < 500_000  # kilobytes, of the largest of the processes
+    assert used.ru_utime + used.ru_stime < 90  # seconds of processor time
