@@ -315,7 +315,12 @@ def test_init_is_done_even_where_nobody_reads_what_it_says(tmp_path: Path) -> No
     """A pipe that is closed early costs the words, not the files."""
     command = f"{sys.executable} -m aggregator init new | :"
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment(), check=True)
-    assert len([path for path in (tmp_path / "new").rglob("*") if path.is_file()]) == 4
+    aggregator(tmp_path, "init", "usual")
+    new, usual = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "new", tmp_path / "usual")
+    )
+    assert new == usual
 
 
 def test_what_a_terminal_cannot_show_is_spelled_out(tmp_path: Path) -> None:
