@@ -152,6 +152,7 @@ def _member(member: Member) -> Member:
         evidence=_evidence(member.evidence),
         categories=_distinct(member.categories),
         enclosures=tuple(_enclosures(member.enclosures)),
+        image=publishable(member.image),
     )
 
 

@@ -68,7 +68,7 @@ class Watch:
         return frozenset(found)
 
     def _linked(self, member: StoredItem) -> Iterable[str]:
-        addresses = (member.item.link, member.item.id, *(one.url for one in member.item.enclosures))
+        addresses = (member.item.link, member.item.id, member.item.image, *(one.url for one in member.item.enclosures))
         there = {canonical_link(one) for one in addresses if one}
         for name, link, beginning in self._links:
             if link in there or (beginning and any(one.startswith(link) for one in there)):
@@ -114,7 +114,7 @@ def _phrase(entry: str) -> _Phrase | None:
 def _text(member: StoredItem) -> str:
     """All that is published of an item, in lines; of addresses, what can be read in them."""
     item, evidence = member.item, member.evidence
-    addresses = (item.link, *(one.url for one in item.enclosures))
+    addresses = (item.link, item.image, *(one.url for one in item.enclosures))
     said = (*(evidence.details if evidence else ()), evidence.other if evidence else "")
     lines = (item.title, item.summary, item.body, item.publisher or "", *item.authors, *item.categories, *said)
     return "\n".join((*lines, *(_UNHEARD.sub(" ", unquote(one)) for one in addresses if one)))

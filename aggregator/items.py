@@ -63,6 +63,7 @@ class Raw:
     categories: tuple[str, ...] = ()
     enclosures: tuple[tuple[str, str, str], ...] = ()  # address, type, length
     publisher: str = ""
+    image: str = ""  # address
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def make_item(raw: Raw, setting: Setting) -> Item | None:
         enclosures=_enclosures(raw, setting.url),
         publisher=publisher or None,
         fingerprint=raw.fingerprint,
+        image=publishable_link(raw.image, setting.url),
     )
 
 
@@ -234,6 +236,6 @@ def _enclosures(raw: Raw, base: str) -> tuple[Enclosure, ...]:
     for address, kind, length in raw.enclosures[: 4 * _ENCLOSURES]:
         url = publishable_link(address, base)
         if url:
-            size = int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else None
+            size = int(length) or None if length.isascii() and length.isdecimal() and len(length) < 16 else None
             found.setdefault(url, Enclosure(url, single_line(kind)[:100] or None, size))
     return tuple(found.values())[:_ENCLOSURES]

@@ -84,6 +84,7 @@ def _raw(entry: Mapping[str, Any], fingerprint: bytes) -> Raw:
         authors=tuple(_string(person, "name") for person in people),
         categories=tuple(tag for tag in _list(entry, "tags") if isinstance(tag, str)),
         enclosures=tuple(_attachments(entry)),
+        image=_string(entry, "image") or _string(entry, "banner_image"),
     )
 
 

@@ -144,6 +144,7 @@ class Item:
     enclosures: tuple[Enclosure, ...] = ()
     publisher: str | None = None  # the outlet that an entry of a search or planet feed names as its origin
     fingerprint: bytes = b""  # of the raw entry, so that an edit is seen
+    image: str | None = None  # address of a picture that stands for the entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +453,7 @@ class Member:
     enclosures: tuple[Enclosure, ...] = ()
     evidence: Evidence | None = None
     lead: bool = False
+    image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ ATOM = "http://www.w3.org/2005/Atom"
 HISTORY = "http://purl.org/syndication/history/1.0"
 TOMBSTONES = "http://purl.org/atompub/tombstones/1.0"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
+MEDIA = "http://search.yahoo.com/mrss/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GENERATOR = "aggregator"
 MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml"}
@@ -203,7 +204,18 @@ def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
         etree.SubElement(item, f"{{{ATOM}}}updated").text = timestamp(entry.story.updated)
         if entry.story.language:
             etree.SubElement(item, f"{{{DUBLIN_CORE}}}language").text = entry.story.language
+        if entry.story.lead:
+            _media(item, entry.story.lead, entry.story.lead.enclosures[1:])
     return _hexadecimal_titles(_serialised(root))
+
+
+def _media(element: Any, lead: Member, enclosures: Iterable[Enclosure] = ()) -> None:
+    """The picture, and these enclosures, in the words of Media RSS (rssboard.org/media-rss)."""
+    for one in enclosures:
+        length = {"fileSize": str(one.length)} if one.length else {}
+        etree.SubElement(element, f"{{{MEDIA}}}content", url=one.url, type=one.type, **length, nsmap={"media": MEDIA})
+    if lead.image:
+        etree.SubElement(element, f"{{{MEDIA}}}thumbnail", url=lead.image, nsmap={"media": MEDIA})
 
 
 def _rss_item(item: Any, entry: Entry) -> None:
@@ -300,6 +312,7 @@ def _finish_atom_entry(element: Any, story: Story) -> None:
     for enclosure in lead.enclosures:
         length = {"length": str(enclosure.length)} if enclosure.length else {}
         etree.SubElement(element, f"{{{ATOM}}}link", rel="enclosure", href=enclosure.url, type=enclosure.type, **length)
+    _media(element, lead)
     if lead.source_url:
         _atom_source(element, lead, story.told)
 
@@ -367,6 +380,7 @@ def _json_item(entry: Entry) -> dict[str, Any]:
         "date_published": timestamp(story.published),
         "date_modified": timestamp(story.updated),
         "authors": [{"name": name} for name in lead.authors or (lead.source,)] if lead else None,
+        "image": lead.image if lead else None,
         "language": story.language,
         "tags": list(lead.categories) if lead else None,
         "attachments": [_attachment(enclosure) for enclosure in lead.enclosures] if lead else None,

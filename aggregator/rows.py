@@ -302,6 +302,7 @@ def item_row(judged: Judged, keys: Iterable[str]) -> dict[str, Any]:
         "authors": _json(entry.authors),
         "categories": _json(entry.categories),
         "enclosures": _json([[one.url, one.type, one.length] for one in entry.enclosures]),
+        "image": entry.image,
         "summary": entry.summary,
         "body": entry.body,
         "retained": True,
@@ -329,7 +330,7 @@ STORED = (
     *(item.c.source, item.c.id, item.c.link, item.c.title, item.c.summary, item.c.body, item.c.published),
     *(item.c.updated, item.c.language, item.c.authors, item.c.categories, item.c.enclosures, item.c.publisher),
     *(item.c.fingerprint, item.c.decision, item.c.score, item.c.reasons, item.c.rules),
-    *(item.c.key, item.c.first_seen, item.c.evidence, item.c.ruling, item.c.seed, item.c.retained),
+    *(item.c.key, item.c.first_seen, item.c.evidence, item.c.ruling, item.c.seed, item.c.retained, item.c.image),
     story.c.id.label("story_id"),
 )
 
@@ -338,7 +339,7 @@ def stored_of(row: Sequence[Any]) -> StoredItem:
     """The item of a row of the columns STORED; by position, since by name it takes twice as long."""
     source, id, link, title, summary, body, published, updated, language = row[:9]
     authors, categories, enclosures, publisher, fingerprint, decision, score, reasons, rules = row[9:18]
-    key, first_seen, evidence, ruling, seed, retained, story = row[18:]
+    key, first_seen, evidence, ruling, seed, retained, image, story = row[18:]
     return StoredItem(
         key,
         Item(
@@ -356,6 +357,7 @@ def stored_of(row: Sequence[Any]) -> StoredItem:
             tuple(Enclosure(*one) for one in _tuple(enclosures)),
             publisher,
             fingerprint,
+            image,
         ),
         Verdict(Decision(decision), score, _reasons(reasons), rules),
         instant(first_seen),

@@ -155,6 +155,7 @@ item = Table(
     Column("summary", Text),
     Column("body", Text),
     Column("retained", Boolean),  # False: summary and body were let go
+    Column("image", Text),
 )
 # The keys of items that stand in a story. `at` is when the item was first seen or is dated, whichever is later; a
 # seed's is beyond all time. No foreign key: checking it would need a second index as large as the table.
@@ -328,6 +329,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " topic TEXT NOT NULL, signing TEXT NOT NULL, asked {number} NOT NULL, tries {number} NOT NULL,"
         " until {number}, leaving BOOLEAN NOT NULL)",
     ),
+    ("ALTER TABLE item ADD COLUMN image TEXT",),
 )
 
 

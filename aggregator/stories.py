@@ -383,6 +383,7 @@ def _member(stored: StoredItem, sources: Mapping[str, Source], *, lead: bool) ->
         enclosures=item.enclosures,
         evidence=stored.evidence,
         lead=lead,
+        image=item.image,
     )
 
 

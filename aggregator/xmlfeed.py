@@ -16,6 +16,14 @@ from aggregator.model import Item
 from aggregator.normalise import has_markup
 
 _HTML = ("text/html", "application/xhtml+xml")
+_TYPES = {  # by the ending of an address; not Python's mimetypes, which each machine adds to
+    **dict.fromkeys(("jpg", "jpeg"), "image/jpeg"),
+    **{ending: f"image/{ending}" for ending in ("png", "gif", "webp", "avif")},
+    "mp3": "audio/mpeg",
+    "m4a": "audio/mp4",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
 _ACCIDENTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _MOST_BROKEN = 262_144  # bytes of a damaged entry; reading those is slow
 
@@ -104,13 +112,48 @@ def _raw(entry: dict[str, Any], piece: Piece) -> Raw:
         language=entry.get("language") or (entry.get("title_detail") or {}).get("language") or "",
         authors=tuple(_authors(entry)),
         categories=tuple(tag.get("label") or tag.get("term") or "" for tag in entry.get("tags", ())),
-        enclosures=tuple(
-            (link["href"], link.get("type") or "", link.get("length") or "")
-            for link in links
-            if link.get("rel") == "enclosure"
-        ),
+        enclosures=tuple(_enclosures(entry, links)),
         publisher=(entry.get("source") or {}).get("title") or entry.get("news_source") or "",
+        image=_image(entry, links),
     )
+
+
+def _enclosures(entry: dict[str, Any], links: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Address, type and length of what comes with the entry; of Media RSS (rssboard.org/media-rss) sound and video.
+
+    What else Media RSS names are pictures, see `_image`, and pages that play something, which are no files to have.
+    """
+    for link in links:
+        if link.get("rel") == "enclosure":
+            yield link["href"], link.get("type") or "", link.get("length") or ""
+    for media in entry.get("media_content", ()):
+        if media.get("url") and _type(media).startswith(("audio/", "video/")):
+            yield media["url"], _type(media), media.get("filesize") or ""
+
+
+def _image(entry: dict[str, Any], links: Sequence[dict[str, Any]]) -> str:
+    """The address of the picture that stands for the entry: what is made for that first, of several the widest."""
+    thumbnails = sorted(entry.get("media_thumbnail", ()), key=_width, reverse=True)
+    pictures = sorted(filter(_is_picture, entry.get("media_content", ())), key=_width, reverse=True)
+    own = [entry.get("image") or {}]  # itunes:image, which feedparser calls so
+    enclosed = [link for link in links if link.get("rel") == "enclosure" and _is_picture(link)]
+    found = (one.get("url") or one.get("href") for one in [*thumbnails, *pictures, *own, *enclosed])
+    return next(filter(None, found), "")
+
+
+def _is_picture(media: dict[str, Any]) -> bool:
+    return media.get("medium") == "image" or _type(media).startswith("image/")
+
+
+def _type(media: dict[str, Any]) -> str:
+    """The media type, as given or else as the address ends."""
+    ending = (media.get("url") or "").partition("?")[0].rpartition(".")[2].lower()
+    return media.get("type") or _TYPES.get(ending, "")
+
+
+def _width(media: dict[str, Any]) -> int:
+    text = media.get("width") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
 
 
 def _id(resolved: str, piece: Piece) -> str:

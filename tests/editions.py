@@ -106,6 +106,7 @@ REALISTIC = edition(
                 Enclosure("https://outlet7.example/a.mp3", "audio/mpeg", 1234),
                 Enclosure("https://outlet7.example/b", None, None),
             ),
+            image="https://outlet7.example/그림.jpg?w=1&h=2",
         ),
     ),
     SEED,
@@ -153,6 +154,7 @@ nasty_members = st.builds(
         max_size=2,
     ).map(tuple),
     lead=st.just(False),
+    image=nasty_links,
 )
 
 

@@ -350,6 +350,55 @@ def test_text_fields_are_plain_and_bounded() -> None:
     assert items(ATOM.format('<entry><title type="text">a &lt;b&gt; c</title></entry>'))[0].title == "a <b> c"
 
 
+MEDIA = """<media:group xmlns:media="http://search.yahoo.com/mrss/">
+<media:content url="https://example.org/big.jpg?w=2" width="2000"/><media:content url="/small.png" medium="image"/>
+<media:content url="/film.mp4" fileSize="9"/><media:content url="/talk" type="audio/ogg"/>
+<media:content url="https://player.example/v/1" type="application/x-shockwave-flash"/>{}</media:group>"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "image"),
+    [
+        (MEDIA.format('<media:thumbnail url="/a.jpg" width="9"/><media:thumbnail url="/b.jpg" width="10"/>'), "/b.jpg"),
+        (MEDIA.format(""), "/big.jpg?w=2"),
+        ('<itunes:image xmlns:itunes="http://www.itunes.com/dtds/podcast-1.0.dtd" href="/cover.png"/>', "/cover.png"),
+        ('<enclosure url="/photo" type="image/jpeg" length="1"/>', "/photo"),
+        ('<enclosure url="/talk.mp3" type="audio/mpeg" length="1"/>', None),
+    ],
+)
+def test_a_picture_stands_for_an_entry(entry: str, image: str | None) -> None:
+    """The widest thumbnail, else the widest picture of Media RSS, the episode's cover, or an enclosed picture."""
+    (item,) = items(rss(f"<title>x</title>{entry}"))
+    assert item.image == (image and "https://example.org" + image)
+
+
+def test_media_rss_brings_enclosures() -> None:
+    """Sound and video, by their type or their ending; pictures and pages that play something are none."""
+    (item,) = items(rss("<title>x</title>" + MEDIA.format("")))
+    assert [(one.url, one.type, one.length) for one in item.enclosures] == [
+        ("https://example.org/film.mp4", "video/mp4", 9),
+        ("https://example.org/talk", "audio/ogg", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "pictures", "enclosed"),
+    [
+        ("podcast_en_welcometonightvale-com_rss20.xml", 1, 1, ["audio/mpeg"]),
+        ("podcast_de_swr-de_swr2-impuls-wissen-aktuell_rss20.xml", 1, 1, ["audio/mpeg"]),
+        ("video_en_youtube-com_secdsm_atom10.xml", 6, 6, []),
+        ("news_es_elpais-com_feed-mrss-s_rss20.xml", 6, 6, ["video/mp4"] * 2),
+        ("news_en_theguardian-com_rss20.xml", 6, 6, []),
+    ],
+)
+def test_media_of_real_feeds_is_read(name: str, entries: int, pictures: int, enclosed: list[str]) -> None:
+    """Podcasts, YouTube, and newspapers that write Media RSS."""
+    found = parse((FEEDS / name).read_bytes()).items
+    assert len(found) == entries
+    assert sum(item.image is not None for item in found) == pictures
+    assert [one.type for item in found for one in item.enclosures] == enclosed
+
+
 def test_the_language_is_configured_declared_or_detected() -> None:
     """In this order, and a declared one that the letters contradict does not count."""
     korean, english = (

@@ -27,6 +27,7 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
 CREATOR = "{http://purl.org/dc/elements/1.1/}creator"
 LANGUAGE = "{http://purl.org/dc/elements/1.1/}language"
+MEDIA = "{http://search.yahoo.com/mrss/}"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 FEEDS = ("rss.xml", "atom.xml")
 
@@ -274,7 +275,10 @@ def test_rss_names_source_and_authors() -> None:
 
 
 def test_media_and_categories_are_carried() -> None:
-    """Enclosures have an address, a type and a length, "0" in RSS where it is not known; categories are kept."""
+    """Enclosures have an address, a type and a length, "0" in RSS where it is not known; categories are kept.
+
+    RSS has one enclosure, and the others, like the picture in it and in Atom, in the words of Media RSS.
+    """
     files = render(REALISTIC)
     item = etree.fromstring(files["rss.xml"]).findall("channel/item")[2]
     assert [dict(e.attrib) for e in item.iterfind("enclosure")] == [
@@ -291,6 +295,11 @@ def test_media_and_categories_are_carried() -> None:
         {"url": "https://outlet7.example/a.mp3", "mime_type": "audio/mpeg", "size_in_bytes": 1234},
         {"url": "https://outlet7.example/b", "mime_type": "application/octet-stream"},
     ]
+    (further,) = item.iterfind(f"{MEDIA}content")
+    assert dict(further.attrib) == {"url": "https://outlet7.example/b", "type": "application/octet-stream"}
+    picture = "https://outlet7.example/%EA%B7%B8%EB%A6%BC.jpg?w=1&h=2"
+    assert item.find(f"{MEDIA}thumbnail").get("url") == entry.find(f"{MEDIA}thumbnail").get("url") == picture
+    assert json.loads(files["feed.json"])["items"][2]["image"] == picture
     unknown = replace(member(8), enclosures=member(8).enclosures + REALISTIC.stories[2].members[0].enclosures[1:])
     item = etree.fromstring(render(edition(story(8, unknown)))["rss.xml"]).find("channel/item")
     assert item.find("enclosure").get("length") == "0"

@@ -566,6 +566,7 @@ class TestItems:
                 (Enclosure("https://a.example/1.jpg", "image/jpeg", 12), Enclosure("https://a.example/2", None, None)),
                 "연합뉴스",
                 b"\x00\xff" * 8,
+                "https://a.example/그림.jpg",
             ),
             Verdict(
                 Decision.UNDECIDED,
