@@ -300,9 +300,15 @@ def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[C
         stack.callback(fetch.close)
         engine = Threads(config.fetch.concurrency, config.fetch.per_host, config.fetch.host_gap_seconds)
         stack.callback(engine.close)
-        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=("aggregator.parse", "feedparser"))
+        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=_preloaded(config))
         stack.callback(isolate.close)
         yield Collector(clock, fetch, isolate, subject.judge), engine
+
+
+def _preloaded(config: Config) -> tuple[str, ...]:
+    """What all reading processes share; that which tells languages only where a source does not name its own."""
+    told = all(source.language for source in config.listed(enabled=True))
+    return ("aggregator.parse", "feedparser") if told else ("aggregator.parse", "feedparser", "aggregator.nursery")
 
 
 def hubs(config: Config) -> Hubs:

@@ -48,6 +48,7 @@ ROOMS = {
     "head": room("core", "lxml"),
     "items": room("core"),
     "jsonfeed": room("core"),
+    "nursery": room("core"),
     "parse": room("core"),
     "sitemap": room("core", "lxml"),
     "websub": room("core"),

@@ -275,7 +275,9 @@ def _whole(public: Path) -> list[dict[str, Any]]:
 
 
 def _files(public: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(public)): file.read_bytes() for file in public.rglob("*") if file.is_file()}
+    """What readers can ask for; what the folder remembers for itself (.published) says of when, too, and may differ."""
+    found = {str(file.relative_to(public)): file for file in public.rglob("*") if file.is_file()}
+    return {name: file.read_bytes() for name, file in found.items() if name != ".published"}
 
 
 def _usual(commands: Commands, site: Site) -> dict[str, float]:
