@@ -16,9 +16,10 @@ from zlib import crc32
 
 from aggregator.counts import counts
 from aggregator.names import names
-from aggregator.words import Matcher, comparable, sentences
+from aggregator.words import Match, Matcher, comparable, sentences
 
-FACETS = ("actors", "acts", "things", "places")  # the files of the lexicon
+FACETS = ("actors", "acts", "things", "places")  # the files of the lexicon that hold concepts
+_SPEAKER = "speaker."  # the kind of marks that say who speaks
 _LATIN = frozenset(["en", "es", "fr", "de", "pt", "it", "pl", "id", "vi", "nl", "tr"])
 
 
@@ -34,6 +35,8 @@ class Facts:
     text: str  # comparable title and summary, boilerplate left out
     concepts: Mapping[str, str]  # names from the lexicon
     in_title: frozenset[str]  # of the concepts, those that the title tells
+    marks: frozenset[str]  # "kind.value" from marks.toml and groups.toml: rank.private, period.first_half
+    speakers: frozenset[str]  # of the marks of the kind "speaker", those that the title tells: who says it
     names: Mapping[str, str]  # skeletons of persons' names
     title_names: frozenset[str]  # of the names, those that the title tells
     terms: Mapping[str, str]  # names from the topic pack
@@ -52,6 +55,24 @@ def lexicon() -> dict[str, dict[str, dict[str, str]]]:
 
 
 @cache
+def _marks() -> dict[str, dict[str, str]]:
+    """Mark → language → terms, as lexicon/marks.toml has them."""
+    kinds = tomllib.loads(files("aggregator").joinpath("lexicon", "marks.toml").read_text("utf-8"))
+    return {f"{kind}.{value}": languages for kind, values in kinds.items() for value, languages in values.items()}
+
+
+@cache
+def _marking() -> Mapping[str, tuple[str, ...]]:
+    """Concept → the marks that it stands for, as lexicon/groups.toml has them."""
+    marking: dict[str, tuple[str, ...]] = {}
+    for kind, values in lexicon_groups()["marks"].items():
+        for value, concepts in values.items():
+            for concept in concepts:
+                marking[concept] = (*marking.get(concept, ()), f"{kind}.{value}")
+    return marking
+
+
+@cache
 def facet_of() -> dict[str, str]:
     """Concept → the facet that it belongs to."""
     return {concept: facet for facet, concepts in lexicon().items() for concept in concepts}
@@ -65,7 +86,7 @@ def lexicon_groups() -> Mapping[str, Any]:
 
 @cache
 def _matcher(language: str | None) -> Matcher:
-    """Finds the lexicon's concepts in one language; None: in all."""
+    """Finds the lexicon's concepts and marks in one language; None: in all."""
     wanted = {language, "all"} | ({"latin"} if language in _LATIN else set())
     return Matcher(
         {
@@ -75,7 +96,7 @@ def _matcher(language: str | None) -> Matcher:
                 if language is None or spoken in wanted
                 for term in terms.split(", ")
             ]
-            for concepts in lexicon().values()
+            for concepts in (*lexicon().values(), _marks())
             for concept, languages in concepts.items()
         },
         masks=lexicon_groups()["masks"],
@@ -123,8 +144,10 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
     main = language.split("-")[0].lower() if language else None
     whole = f"{title}\n{summary}"
     finder = _matcher(main if main in _languages() else None)
-    in_title = {match.name: match.text for match in finder.find(title)}
-    concepts = {match.name: match.text for match in finder.find(summary)} | in_title
+    in_title, title_marks = _sorted(finder.find(title))
+    concepts, marks = _sorted(finder.find(summary))
+    concepts |= in_title
+    title_marks |= _marked_by(in_title)
     numbers = counts(whole, main)
     plain = comparable(whole)
     return Facts(
@@ -133,6 +156,8 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
         text=plain,
         concepts=concepts,
         in_title=frozenset(in_title),
+        marks=title_marks | marks | _marked_by(concepts),
+        speakers=frozenset(mark for mark in title_marks if mark.startswith(_SPEAKER)),
         names=names(whole, plain),
         title_names=frozenset(names(title, comparable(title))),
         terms={match.name: match.text for match in terms.find(whole)} if terms else {},
@@ -142,6 +167,22 @@ def read(title: str, summary: str, language: str | None, terms: Matcher | None =
         grams=_grams(plain),
         title_grams=_grams(comparable(title)),
     )
+
+
+def _sorted(matches: Iterable[Match]) -> tuple[dict[str, str], frozenset[str]]:
+    """The concepts, with the text that tells each, and the marks."""
+    concepts: dict[str, str] = {}
+    marks: set[str] = set()
+    for match in matches:
+        if "." in match.name:
+            marks.add(match.name)
+        else:
+            concepts[match.name] = match.text
+    return concepts, frozenset(marks)
+
+
+def _marked_by(concepts: Iterable[str]) -> frozenset[str]:
+    return frozenset(mark for concept in concepts for mark in _marking().get(concept, ()))
 
 
 def same_language(one: Facts, other: Facts) -> bool:
@@ -159,6 +200,8 @@ def pooled(several: Sequence[Facts]) -> Facts:
         language="pooled",
         concepts={concept: text for facts in several for concept, text in facts.concepts.items()},
         in_title=frozenset(concept for concept, count in titles.items() if 2 * count >= len(several)),
+        marks=frozenset(mark for facts in several for mark in facts.marks),
+        speakers=frozenset(mark for facts in several for mark in facts.speakers),
         names={name: text for facts in several for name, text in facts.names.items()},
         title_names=frozenset(name for facts in several for name in facts.title_names),
         terms={term: text for facts in several for term, text in facts.terms.items()},

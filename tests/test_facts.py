@@ -1,0 +1,80 @@
+"""What folding reads in a text: concepts, and the marks that tell look-alike events apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from aggregator.facts import facet_of, lexicon, pooled, read
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "marks"),
+    [
+        ("en", "North Korean staff sergeant crosses the western front", {"rank.sergeant"}),
+        ("ko", "북한군 중사 서부전선 귀순", {"rank.sergeant"}),
+        ("zh-TW", "北韓軍中士越過西部戰線", {"rank.sergeant"}),
+        ("en", "61 defectors arrived in the first quarter", {"period.first_quarter", "stage.arrived"}),
+        ("ja", "脱北者61人が入国 1～3月", {"period.first_quarter", "stage.arrived"}),
+        ("ru", "В первом полугодии прибыли 121 беженец", {"period.first_half", "stage.arrived"}),
+        ("es", "Llegaron 121 norcoreanos en el primer semestre", {"period.first_half", "stage.arrived"}),
+        ("ko", "탈북 여성 구속기소", {"stage.indicted", "who.woman"}),
+        ("de", "Boot aus dem Norden im Gelben Meer", {"sea.west", "way.sailed"}),
+    ],
+)
+def test_marks_are_read_in_any_language(language: str, title: str, marks: set[str]) -> None:
+    """A rank, a period, a stage, a sea or a way of coming is one mark however it is spelled."""
+    assert marks <= read(title, "", language).marks
+
+
+def test_speakers_are_those_of_the_title() -> None:
+    """Who says it stands in the title; who is merely spoken of below does not speak."""
+    rapporteur = read("UN rapporteur urges China to stop returns", "The minister was silent.", "en")
+    minister = read('통일부 장관 "강제북송 중단해야"', "", "ko")
+    assert "speaker.rapporteur" in rapporteur.speakers
+    assert "speaker.minister" not in rapporteur.speakers
+    assert "speaker.minister" in minister.speakers
+
+
+def test_marks_are_no_concepts() -> None:
+    """What only tells apart adds nothing to what two texts share."""
+    facts = read("Army private wades the Imjin River", "", "en")
+    assert {"rank.private", "way.waded"} <= facts.marks
+    assert facts.concepts.keys() <= facet_of().keys()
+
+
+def test_pooled_tellings_keep_all_marks() -> None:
+    """What any telling of a story marks, the story does."""
+    one, other = read("Army private crosses", "", "en"), read("Man in his 20s crosses", "", "en")
+    assert {"rank.private", "age.twenties"} <= pooled([one, other]).marks
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("en", "Boat at Daecheong"), ("zh-CN", "大青岛木船")),
+        (("ko", "연천 임진강"), ("ru", "Имджин, Ёнчхон")),
+        (("ja", "喬桐島"), ("fr", "Sur l'île de Gyodong")),
+    ],
+)
+def test_places_of_crossings_meet_across_languages(one: tuple[str, str], other: tuple[str, str]) -> None:
+    """An island, a river or a county is one place in every script, beside the stretch of border that it lies on."""
+    told = [read(title, "", language).concepts.keys() for language, title in (one, other)]
+    places = {concept for concept in told[0] & told[1] if concept in lexicon()["places"]}
+    assert places & {"daecheong", "imjin_river", "gyodong"}
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("en", "Trump"),
+        ("ko", "트럼프"),
+        ("ja", "トランプ"),
+        ("zh-CN", "特朗普"),
+        ("zh-TW", "川普"),
+        ("ru", "Трампа"),
+        ("ar", "ترامب"),
+    ],
+)
+def test_heads_of_state_stand_for_their_country(language: str, title: str) -> None:
+    """A text that names the president and one that names the country tell of the same side."""
+    assert "usa" in read(f"{title} 2018", "", language).concepts
