@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -36,6 +36,7 @@ _FOLDS = tuple(
     (re.compile(pattern), to)
     for pattern, to in (
         (r"park", "pak"),
+        (r"rh", "r"),
         (r"[’']", ""),
         (r"kh|kk|k", "g"),
         (r"th|tt|t", "d"),
@@ -58,13 +59,33 @@ _FOLDS = tuple(
 _CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+(?:[ -][А-ЯЁа-яё][а-яё]*){1,2}")
 _KANA_RUN = re.compile(r"([ァ-ヶー]{1,3})[・=＝ ]([ァ-ヶー]{2,7})")
 _HAN_RUN = re.compile("[\u4e00-\u9fff]{2,}")
+_ARABIC_RUN = re.compile("[\u0621-\u064a]+(?:[ -][\u0621-\u064a]+)+")
+_THAI_RUN = re.compile("[\u0e01-\u0e4e]+(?:[ -][\u0e01-\u0e4e]+)+")
+_ORDER_OF_THAI = (  # before it is spelled letter by letter
+    (re.compile("[\u0e01-\u0e2e]\u0e4c|[\u0e47-\u0e4b\u0e4d\u0e4e]"), ""),  # what ์ mutes, tones, short marks
+    (re.compile("เ([\u0e01-\u0e2e])ียว"), r"\1ยอ"),
+    (re.compile("([เแโไใ])([\u0e01-\u0e2e][ยว]?)"), r"\2\1"),  # vowels written before what they follow
+    (re.compile("(?<![\u0e01-\u0e2e])อ|อ(?=[ะ-ูเแโไใ])"), ""),  # where a syllable begins with its vowel
+)
+_SYLLABLES = re.compile("(?:[gndlmbsjh]?[yw]?[aeio](?:[gndlmb](?![aeioyw]))?){1,2}$")  # of a given name's skeleton
+_AS_SURNAME = {"금": "김", "침": "심"}  # 金 and 沈 are read otherwise elsewhere
 _NOT_GIVEN_HAN = frozenset("国海京山上中东南西北方人军月日年")
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """How a script that is not Korea's own writes Korean names."""
+
+    surnames: frozenset[str]
+    words: frozenset[str]  # everyday ones that no given name holds
+    letters: tuple[tuple[re.Pattern[str], str], ...]  # in the order in which they are read → Latin letters
 
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
     """What lexicon/names.toml says."""
 
+    words: frozenset[str]  # of Hangul, that begin like a name
     hangul: frozenset[str]  # surnames, by script
     han: frozenset[str]
     latin: frozenset[str]
@@ -73,6 +94,8 @@ class _Tables:
     finals: tuple[str, ...]
     cyrillic: dict[str, str]
     kana: dict[str, str]
+    arabic: _Foreign
+    thai: _Foreign
     hanja: dict[str, str]  # character → its Korean reading
 
 
@@ -81,6 +104,7 @@ def _tables() -> _Tables:
     table = tomllib.loads(files("aggregator").joinpath("lexicon", "names.toml").read_text("utf-8"))
     surnames, hangul = table["surnames"], table["hangul"]
     return _Tables(
+        words=frozenset(table["words"]["hangul"].split()),
         hangul=frozenset(surnames["hangul"]),
         han=frozenset(surnames["han"]),
         latin=frozenset(surnames["latin"].split()),
@@ -89,7 +113,18 @@ def _tables() -> _Tables:
         finals=_sounds(hangul["finals"]),
         cyrillic=dict(zip(table["cyrillic"]["letters"], _sounds(table["cyrillic"]["sounds"]), strict=True)),
         kana=dict(zip(table["kana"]["letters"], _sounds(table["kana"]["sounds"]), strict=True)),
+        arabic=_foreign(table["arabic"]),
+        thai=_foreign(table["thai"]),
         hanja={character: reading for reading, characters in table["hanja"].items() for character in characters},
+    )
+
+
+def _foreign(table: Mapping[str, str]) -> _Foreign:
+    pairs = zip(table["letters"].split(), _sounds(table["sounds"]), strict=True)
+    return _Foreign(
+        frozenset(table["surnames"].split()),
+        frozenset(table["words"].split()),
+        tuple((re.compile(one), sound) for one, sound in pairs),
     )
 
 
@@ -104,7 +139,10 @@ def names(text: str, plain: str) -> dict[str, str]:
     looks like a name (한국군, Sun Moon) seldom meets its like.
     """
     found: dict[str, str] = {}
-    for skeleton, surface in (*_hangul(text), *_latin(text), *_cyrillic(text), *_kana(text), *_han(plain)):
+    for skeleton, surface in (
+        *(*_hangul(text), *_latin(text), *_cyrillic(text), *_kana(text)),
+        *(*_han(plain), *_arabic(plain), *_thai(text)),
+    ):
         if len(skeleton) >= 5:  # two-letter leftovers say nothing
             found.setdefault(skeleton, surface)
     return found
@@ -113,6 +151,8 @@ def names(text: str, plain: str) -> dict[str, str]:
 def _hangul(text: str) -> Iterator[tuple[str, str]]:
     for word in _HANGUL_WORD.findall(text):
         name, rest = word[:3], word[3:]
+        if name in _tables().words:
+            continue
         if name[0] in _tables().hangul and name[2] not in _ENDINGS and _PARTICLE.match(rest):
             yield _join(_spell_hangul(name[0]), _spell_hangul(name[1:])), name
 
@@ -173,7 +213,40 @@ def _han(text: str) -> Iterator[tuple[str, str]]:
             given = run[i + 1 : i + 3]
             if character in surnames and given[0] not in _NOT_GIVEN_HAN and all(c in hanja for c in given):
                 read = "".join(hanja[c] for c in given)
-                yield _join(_spell_hangul(hanja[character]), _spell_hangul(read)), run[i : i + 3]
+                surname = _AS_SURNAME.get(hanja[character], hanja[character])
+                yield _join(_spell_hangul(surname), _spell_hangul(read)), run[i : i + 3]
+
+
+def _arabic(text: str) -> Iterator[tuple[str, str]]:
+    for run in _ARABIC_RUN.findall(text):
+        yield from _spaced(re.split("[ -]", run), _tables().arabic)
+
+
+def _thai(text: str) -> Iterator[tuple[str, str]]:
+    for run in _THAI_RUN.findall(text):
+        yield from _spaced(re.split("[ -]", run), _tables().thai)
+
+
+def _spaced(words: list[str], script: _Foreign) -> Iterator[tuple[str, str]]:
+    """Names in words of which the first is a surname and one or two more a given name of two syllables."""
+    for i, surname in enumerate(words[:-1]):
+        if surname not in script.surnames:
+            continue
+        for given in (words[i + 1 : i + 3], words[i + 1 : i + 2]):
+            spelled = ["" if word in script.words else _spell(word, script) for word in given]
+            if all(map(_SYLLABLES.match, spelled)) and len("".join(spelled)) >= 3 and len(given) <= 2:
+                yield _join(_spell(surname, script), "".join(spelled)), " ".join([surname, *given])
+                break
+
+
+@lru_cache(maxsize=4096)
+def _spell(word: str, script: _Foreign) -> str:
+    """The skeleton of an Arabic or Thai word."""
+    for pattern, to in _ORDER_OF_THAI if word[0] > "\u0e00" else ():
+        word = pattern.sub(to, word)
+    for pattern, to in script.letters:
+        word = pattern.sub(to, word)
+    return _fold(word).replace("N", "n")
 
 
 def _fold_given(word: str) -> str:
@@ -188,10 +261,15 @@ def _fold(word: str) -> str:
 
 
 def _join(surname: str, given: str) -> str:
-    """One form for the South's and the North's spelling of a surname: 이 리, 유 류, 노 로, 임 림."""
-    if surname.startswith("l"):
-        surname = surname[1:] if surname[1:2] in ("i", "y") else "n" + surname[1:]
-    return f"{surname} {given}"
+    """One form for the South's and the North's spelling: 이 리, 유 류, 노 로, 임 림, and 용해 룡해."""
+    return f"{_southern(surname)} {_southern(given)}"
+
+
+def _southern(part: str) -> str:
+    """A surname or given name as the South begins it: no l there."""
+    if not part.startswith("l"):
+        return part
+    return part[1:] if part[1:2] in ("i", "y") else "n" + part[1:]
 
 
 # --- a name that is known, however it is written ----------------------------------------------------------------
@@ -203,7 +281,6 @@ _HAN_LETTERS = re.compile("[\u4e00-\u9fff]{2,}")
 _KANA_LETTERS = re.compile("[ァ-ヶー]+|[ぁ-ゖー]+")
 _ENDING = re.compile("(?<=[б-джзй-нп-тф-щ])(?:а|у|е|ом|ы|и)$")  # of Russian cases
 _SHORTEST = 5  # letters of a skeleton: shorter ones are in every text
-_AS_SURNAME = {"금": "김", "침": "심"}  # 金 and 沈 are read otherwise elsewhere
 _READ_FOR_ALL = dict.fromkeys(map(ord, "еэ"), "ё")  # Russian leaves the dots of "ё" away
 _UKRAINIAN = str.maketrans("ії", "ии")
 _HONORIFIC = "さん"

@@ -224,17 +224,28 @@ def test_a_folder_survives_pickling() -> None:
 @pytest.mark.parametrize(
     "spellings",
     [
-        ("Thae Yong Ho", "Tae Yong-ho", "태영호", "テ・ヨンホ", "Тхэ Ён Хо", "太永浩"),
-        ("Ri Il Kyu", "Lee Il-kyu", "리일규", "이일규", "リ・イルギュ", "李一奎"),
-        ("Park Sang-hak", "Sanghak Park", "박상학", "Пак Сан Хак"),
+        ("Thae Yong Ho", "Tae Yong-ho", "태영호", "テ・ヨンホ", "Тхэ Ён Хо", "太永浩", "ثاي يونغ هو", "แท ยองโฮ"),
+        ("Ri Il Kyu", "Lee Il-kyu", "리일규", "이일규", "リ・イルギュ", "李一奎", "ري إيل كيو", "อี อิลกยู"),
+        ("Park Sang-hak", "Sanghak Park", "박상학", "Пак Сан Хак", "بارك سانغ هاك", "พัก ซังฮัก"),
+        ("Kim Ok-hwa", "김옥화", "キム・オクファ", "Ким Ок Хва", "金玉花", "كيم أوك هوا", "คิม อ็อกฮวา"),
+        ("Ji Seong-ho", "지성호", "チ・ソンホ", "Чи Сон Хо", "池成浩", "جي سونغ هو", "จี ซองโฮ"),
+        ("Ryu Hyun-woo", "Yoo Hyeon-u", "류현우", "유현우", "柳賢宇", "劉賢宇"),
+        ("Lim Hee-seok", "Rim Hui Sok", "임희석", "림희석", "林熙錫"),
+        ("Choe Ryong Hae", "Choi Yong-hae", "최룡해", "최용해", "崔龍海"),
         ("Choi Min-kyung", "Choe Min Gyong", "최민경", "チェ・ミンギョン"),
-        ("Jo Song Gil", "Cho Song-gil", "조성길", "チョ・ソンギル", "趙成吉"),
+        ("Jo Song Gil", "Cho Song-gil", "조성길", "チョ・ソンギル", "趙成吉", "جو سونغ غيل", "โช ซองกิล"),
     ],
 )
 def test_a_name_is_one_in_every_script(spellings: Sequence[str]) -> None:
-    """Romanisations, Hangul, kana, Cyrillic and hanja of a name compare as one."""
+    """Romanisations, Hangul, kana, Cyrillic, hanja, Arabic and Thai spellings of a name compare as one."""
     found = [set(names(f"{name} 씨" if name[0] > "가" else name, comparable(name))) for name in spellings]
     assert set.intersection(*found)
+
+
+@pytest.mark.parametrize("text", ["كان يوم أمس لي في سيول", "ที่ดี อี กรุงเทพ", "최고위 위원장 정보위", "他在韩国首尔会见"])
+def test_everyday_words_are_no_names(text: str) -> None:
+    """What begins like a surname in Arabic, Thai, Hangul or Han is read as a name only where the rest is one."""
+    assert names(text, comparable(text)) == {}
 
 
 @pytest.mark.parametrize(
