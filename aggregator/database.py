@@ -154,6 +154,8 @@ _ADVICE = (
     ("locked", "another process is writing to it"),
     ("lock timeout", "another process is writing to it"),
     ("full", "make room on its disk"),
+    ("disk I/O error", "make room on its disk, or look whether it fails"),
+    ("unable to open", "look whether its folder can be written"),
     ("malformed", "put a backup in its place"),
     ("not a database", "put a backup in its place"),
     ("password", "look at the user and the password in [store] url"),
@@ -168,13 +170,17 @@ _ADVICE = (
 )
 
 
+def file_of(url: str) -> Path | None:
+    """Where the database is, or would be; None: it is not a file."""
+    address = _address(url)
+    return Path(address.database or "").absolute() if address.get_backend_name() == "sqlite" else None
+
+
 def unused(url: str) -> bool:
     """Whether nothing is there yet: no file, or a database without a table."""
-    address = _address(url)
-    if address.get_backend_name() == "sqlite":
-        path = Path(address.database or "")
+    if path := file_of(url):
         return not path.exists() or not path.stat().st_size
-    engine = _engine(address)
+    engine = _engine(_address(url))
     try:
         return not inspect(engine).get_table_names()
     except DBAPIError as error:
@@ -295,6 +301,8 @@ def _prepare(address: URL) -> Path:
     try:
         with closing(_peek(path)) as connection:
             wrong = _wrong(connection, whole=path.stat().st_size <= CHECKED_WHOLE)
+    except sqlite3.OperationalError as error:  # of what surrounds the file, which may be as good as ever
+        raise StoreError(f"{path} cannot be read: {error}; {_advice(str(error))}nothing was changed") from error
     except sqlite3.Error as error:
         wrong = str(error)
     if wrong:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, delete, inspect, select, text
+from sqlalchemy.exc import StatementError
 
-from aggregator.database import Database, unused
+from aggregator.database import Database, file_of, unused
 from aggregator.errors import StoreError
 from aggregator.normalise import without_password
 from aggregator.schema import (
@@ -86,7 +87,7 @@ def load(url: str, lines: Iterable[str], addresses: Iterable[str]) -> tuple[str,
     except BaseException:
         if database is not None:
             database.close()
-            _remove(database.path)
+        _remove(file_of(url))  # there was none; one that could not be filled, or not even opened, is none either
         raise
     database.close()
     return unknown
@@ -134,7 +135,10 @@ class _Loading:
             self._full[row["url"]] = self._known(row["url"])
         for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
             row[column] = self._full.get(row[column], row[column])
-        self._waiting.append({key: _taken(columns[key], value) for key, value in row.items()})
+        try:
+            self._waiting.append({key: _taken(columns[key], value) for key, value in row.items()})
+        except ValueError:
+            raise StoreError(f"line {number} has a value that is not of its kind; export it again") from None
 
     def _known(self, address: str) -> str:
         plain = re.sub(r"#\d+$", "", address)
@@ -148,7 +152,12 @@ class _Loading:
             columns = list(self._waiting[0])
             values = ", ".join(f":{column}" for column in columns)
             statement = f"INSERT INTO {self._table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 (known names)
-            self._connection.execute(text(statement), self._waiting)
+            try:
+                self._connection.execute(text(statement), self._waiting)
+            except StatementError as error:
+                raise StoreError(
+                    f"a row of {self._table} does not fit the store: {error.orig}; export it again"
+                ) from error
         self._waiting = []
 
     def _count_on(self) -> None:
@@ -208,7 +217,7 @@ def _schema(line: str) -> int:
 def _read(line: str, number: int) -> dict[str, Any]:
     try:
         told = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         raise StoreError(f"line {number} is no JSON object; this is no export of a store, or it was cut off")

@@ -36,7 +36,9 @@ _STALE_AFTER = timedelta(days=7)
 
 PAUSED = "paused: "  # how the words of a plan begin that pauses a source
 
-CLOCK_ERROR = _DAY  # a visit further in the future shows that the clock was wrong; a smaller error mends itself in time
+# A visit further in the future shows that the clock was wrong; a smaller error mends itself in time. With a day, a
+# clock that had been a day ahead kept all sources waiting for that day.
+CLOCK_ERROR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
