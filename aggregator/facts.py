@@ -85,6 +85,12 @@ def lexicon_groups() -> Mapping[str, Any]:
 
 
 @cache
+def _credits() -> re.Pattern[str]:
+    """What only stands in sentences that outlets say of themselves."""
+    return re.compile("|".join(lexicon_groups()["credits"]), re.IGNORECASE)
+
+
+@cache
 def _matcher(language: str | None) -> Matcher:
     """Finds the lexicon's concepts and marks in one language; None: in all."""
     wanted = {language, "all"} | ({"latin"} if language in _LATIN else set())
@@ -110,16 +116,11 @@ def _languages() -> frozenset[str]:
     )
 
 
-_BOILERPLATE = re.compile(
-    r"founded in \d{4}|independent (?:global )?news|subscri|paywall|donat(?:e|ion)s? keep|chip(?:ping)? in|read more"
-    r"|sign up"
-    r"|next article|newsletter|all rights reserved|copyright|©|무단|재배포|저작권|구독|転載|購読|无断|版权|订阅"
-    r"|with inputs from agencies|unlimited access|click here|follow us|support our|our report(?:ing|ers)",
-    re.IGNORECASE,
-)
 _TRAILER = re.compile(r"\s+[-–—|]\s+[^-–—|]{2,30}$")  # "Title - The Washington Post"
 _DATELINE = re.compile(
-    r"^\W{0,2}[^\n.。]{0,40}?(?:\((?:AP|AFP|Reuters|Yonhap|EFE|UPI|dpa|ANSA|PAP|Lusa|Antara|Kyodo|TASS|RIA)\)|\[[^\]]{3,30}\])\s*[-–—.:]*\s*",
+    r"^\W{0,2}[^\n.。]{0,40}?(?:\((?:AP|AFP|Reuters|Yonhap|EFE|UPI|dpa|ANSA|PAP|Lusa|Antara|Kyodo|TASS|RIA|VNA)\)"
+    r"|[(（][^()（）\n]{2,20}(?:연합뉴스|뉴시스|뉴스1|通信|电|電|ТАСС)[)）]|\[[^\]]{3,30}\])\s*[-–—.:=]*\s*"
+    r"(?:[가-힣]{2,4} (?:기자|특파원)\s*=\s*)?",
     re.IGNORECASE,
 )
 _LATIN_WORD = re.compile(r"(?<![^\W_])[A-Za-z0-9]*[A-Z][A-Za-z0-9'’-]+")
@@ -134,7 +135,7 @@ def headline(title: str) -> str:
 
 def told(summary: str) -> str:
     """A summary without datelines and the sentences that agencies and shops say about themselves."""
-    kept = [sentence for sentence in sentences(summary) if not _BOILERPLATE.search(sentence)]
+    kept = [sentence for sentence in sentences(summary) if not _credits().search(sentence)]
     return _DATELINE.sub("", " ".join(kept))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aggregator.facts import facet_of, lexicon, pooled, read
+from aggregator.facts import facet_of, lexicon, pooled, read, told
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,40 @@ def test_places_of_crossings_meet_across_languages(one: tuple[str, str], other: 
 def test_heads_of_state_stand_for_their_country(language: str, title: str) -> None:
     """A text that names the president and one that names the country tell of the same side."""
     assert "usa" in read(f"{title} 2018", "", language).concepts
+
+
+@pytest.mark.parametrize(
+    ("story", "credit"),
+    [
+        ("He crossed at dawn.", "(Reporting by staff; editing by desk)"),
+        ("He crossed at dawn.", "Support independent journalism: donate today."),
+        ("그는 새벽에 넘었다.", "무단 전재 및 재배포 금지"),
+        ("夜明けに越えた。", "続きを読む"),
+        ("他在黎明越境。", "点击阅读全文"),
+        ("Cruzó al amanecer.", "(Con información de agencias)"),
+        ("Il a franchi la ligne.", "Lire la suite"),
+        ("Er kam am Morgen.", "Lesen Sie auch: Wetter"),
+        ("Он перешёл границу.", "Читать далее"),
+        ("Ele cruzou ao amanhecer.", "Leia mais"),
+        ("عبر الحدود فجرا.", "اقرأ المزيد"),
+        ("Anh vượt biên lúc rạng sáng.", "Xem thêm"),
+    ],
+)
+def test_what_outlets_say_of_themselves_is_not_told(story: str, credit: str) -> None:
+    """Credits, donation texts and links to more are left out in each language; what was told before them stays."""
+    assert told(f"{story} {credit}") == story
+
+
+@pytest.mark.parametrize(
+    "dateline",
+    [
+        "SEOUL (Reuters) - ",
+        "(서울=연합뉴스) 김철수 기자 = ",
+        "（中央社首爾16日電）",
+        "[서울=뉴시스] ",
+        "Seúl, 7 ago (EFE).- ",
+    ],
+)
+def test_datelines_and_bylines_are_not_told(dateline: str) -> None:
+    """Where and for which agency a text was written is no place of the event."""
+    assert told(f"{dateline}북한 군인이 넘어왔다.") == "북한 군인이 넘어왔다."
