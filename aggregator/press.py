@@ -17,7 +17,7 @@ from aggregator.slices import Cuts, Slice, filed, published, standing_in, told_i
 from aggregator.stories import present
 from aggregator.wording import wording
 
-AT_ONCE = 200  # stories' own pages written together
+AT_ONCE = 200  # files written together, and stories looked at together
 PAGE = 50  # stories on a page of the archive, at most: half of what a subscription document holds as shipped
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
 SLICE = 50  # stories in a slice, the newest
@@ -86,6 +86,7 @@ def _publish(
     slices = press.print_slices(cuts, changes, mark, max_entries, stands.slices, anew=anew)
     newest = edition(press.frame, store.stories(max_entries or None))
     press.put(render.render(newest, press.problems))
+    press.flush()
     return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems))), _Stands(mark, form, months, slices)
 
 
@@ -124,11 +125,20 @@ class _Press:
     publisher: Publisher
     frame: Edition  # with what is the same in every document
     changed: list[str] = field(default_factory=list)
+    waiting: dict[str, bytes] = field(default_factory=dict)  # files to be written
     problems: list[str] = field(default_factory=list)
     months: set[str] = field(default_factory=set)  # "2026-03": those of the stories that changed
 
     def put(self, files: Mapping[str, bytes]) -> None:
-        self.changed.extend(self.publisher.publish(files))
+        """Take files to be written: all at once, which waits for the disk once, unless they are many."""
+        self.waiting.update(files)
+        if len(self.waiting) >= AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what still waits."""
+        self.changed.extend(self.publisher.publish(self.waiting))
+        self.waiting.clear()
 
     def print_changes(self, ids: Iterable[str]) -> None:
         """Bring the stories' own pages up to date: those told, those merged into others, those told no more."""
