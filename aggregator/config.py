@@ -237,7 +237,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     except ValidationError as error:
         raise ConfigError(*_problems(path, table, error)) from None
     sources, problems = _with_secrets(document.source, environ)
-    problems += [*_duplicates(sources), *_unselected(sources)]
+    problems += [*_duplicates(sources), *_unselected(sources), *_alike(document.slice)]
     store_url, missing = _expand(document.store.url, environ)
     problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
     server, wrong = _with_token(document.server, environ)
@@ -312,6 +312,19 @@ def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tupl
                 ]
         sources.append(table.model_copy(update={"headers": headers}))
     return sources, problems
+
+
+def _alike(slices: list[SliceTable]) -> Iterator[str]:
+    """Slices whose names lead to one address."""
+    from aggregator.slices import slug  # needs the lexicon, which few commands do
+
+    names: dict[str, str] = {}
+    for number, table in enumerate(slices, start=1):
+        address = slug(table.name)
+        if address in names:
+            where = f"would lie at slice/saved-{address}/, as {names[address]!r} does"
+            yield f"[[slice]] {number} ({table.name}) {where}: give one of them another name"
+        names.setdefault(address, table.name)
 
 
 def _duplicates(tables: list[SourceTable]) -> list[str]:

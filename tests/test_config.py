@@ -109,6 +109,16 @@ def test_a_source_listed_twice_is_a_mistake(tmp_path: Path) -> None:
     assert "is listed already as [[source]] 1" in problems(tmp_path, text)[0]
 
 
+def test_slices_of_one_address_are_a_mistake(tmp_path: Path) -> None:
+    """Names that differ in case and signs alone make the same address: one of the two would never be published."""
+    text = '[[slice]]\nname = "Sea & border"\nquery = "sea"\n[[slice]]\nname = "{}"\nquery = "border"\n'
+    (problem,) = problems(tmp_path, text.format("sea, Border!"))
+    assert "[[slice]] 2 (sea, Border!) would lie at slice/saved-sea-border/, as 'Sea & border' does" in problem
+    (problem,) = problems(tmp_path, text.format("Sea & border"))
+    assert "[[slice]] 2 (Sea & border) would lie at" in problem
+    load(written(tmp_path, text.format("Border & sea")), {})
+
+
 def test_a_missing_file_is_told_with_what_to_do(tmp_path: Path) -> None:
     """A newcomer in the wrong folder is told about `init`."""
     with pytest.raises(ConfigError, match="aggregator init"):
