@@ -6,9 +6,11 @@ import gzip
 import http.client
 import itertools
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
@@ -19,17 +21,20 @@ import brotli
 import pytest
 import requests
 
+from aggregator.entries import story_path
 from aggregator.errors import ServeError
+from aggregator.model import Line
 from aggregator.publish import FolderPublisher
-from aggregator.render import render
+from aggregator.render import render, render_month, render_page, render_slice, render_slices, render_stories
 from aggregator.serve import Server, build_app
+from aggregator.slices import Slice
 from tests.editions import REALISTIC, edition, story
 
 
 class Site:
     """A published folder that is served, and what its operator's pages say."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hub: str = "", home: str = "") -> None:
         self.folder = folder
         self.well = True
         self.publish(render(REALISTIC))
@@ -37,6 +42,8 @@ class Site:
             folder,
             health=lambda: (self.well, {"sources": 40}),
             metrics=lambda: "aggregator_stories 4\n",
+            hub=hub,
+            home=home,
         )
         self.server = Server(app, "127.0.0.1", 0)
 
@@ -92,6 +99,61 @@ def test_every_published_file_has_its_media_type(site: Site, path: str, media_ty
     assert answer.headers["vary"] == "Accept-Encoding"
     changed = (site.folder / (path[1:] or "index.html")).stat().st_mtime
     assert parsedate_to_datetime(answer.headers["last-modified"]).timestamp() == int(changed)
+
+
+HUB, HOME = "https://hub.example/", "https://feed.example/nk/"
+RSS, ATOM, JSON = "application/rss+xml; charset=utf-8", "application/atom+xml; charset=utf-8", "application/feed+json"
+HTML, OPML = "text/html; charset=utf-8", "text/x-opml; charset=utf-8"
+STORY = REALISTIC.stories[0].id
+SERVED = [
+    *((f"{folder}rss{mark}.xml", RSS) for folder, mark in (("", ""), ("archive/", "-2"), ("slice/language-ko/", ""))),
+    *((f"{folder}atom{mark}.xml", ATOM) for folder, mark in (("", ""), ("archive/", "-2"), ("slice/language-ko/", ""))),
+    *(
+        (f"{folder}feed{mark}.json", JSON)
+        for folder, mark in (("", ""), ("archive/", "-2"), ("slice/language-ko/", ""))
+    ),
+    *((name, HTML) for name in ("", story_path(STORY), "month/index.html", "month/2026-03.html", "slice/index.html")),
+    *((name, OPML) for name in ("sources.opml", "slice/slices.opml")),
+    ("style.css", "text/css; charset=utf-8"),
+    ("favicon.svg", "image/svg+xml"),
+]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A folder with a file of every kind, whose changes a hub is told of."""
+    site = Site(tmp_path_factory.mktemp("whole") / "public", hub=HUB, home=HOME)
+    lines = [Line(told.id, told.title, told.language, told.told) for told in REALISTIC.stories]
+    site.publish(render_page(replace(REALISTIC, page=2)) | render_stories(REALISTIC))
+    cut = Slice("language-ko", "Korean", "language")
+    site.publish(render_slice(REALISTIC, cut) | render_slices(REALISTIC, [cut]))
+    site.publish(render_month(REALISTIC, "2026-03", lines))
+    site.server.start()
+    yield site
+    site.server.stop()
+
+
+@pytest.mark.parametrize(("path", "media_type"), SERVED)
+def test_every_kind_of_file_is_served_well(whole: Site, path: str, media_type: str) -> None:
+    """Type, strong tag, date, lifetime, codings, 304 by tag and by date, HEAD, CORS but for pages, hub and self."""
+    document = (whole.folder / (path if path and not path.endswith("/") else path + "index.html")).read_bytes()
+    answers = {coding: whole.ask(f"/{path}", Accept_Encoding=coding) for coding in ("identity", "gzip", "br")}
+    plain = answers["identity"]
+    assert (plain.status, plain.body, plain.headers["content-type"]) == (200, document, media_type)
+    assert gzip.decompress(answers["gzip"].body) == brotli.decompress(answers["br"].body) == document
+    for coding, answer in answers.items():
+        head = whole.ask(f"/{path}", "HEAD", Accept_Encoding=coding)
+        assert (head.status, head.body, {**head.headers, "date": ""}) == (200, b"", {**answer.headers, "date": ""})
+        tag, date = answer.headers["etag"], answer.headers["last-modified"]
+        assert re.fullmatch(r'"[^"]+"', tag)
+        assert int(answer.headers["content-length"]) == len(answer.body)
+        assert (answer.headers["cache-control"], answer.headers["vary"]) == ("public, max-age=300", "Accept-Encoding")
+        for condition in ({"If_None_Match": tag}, {"If_Modified_Since": date}):
+            again = whole.ask(f"/{path}", Accept_Encoding=coding, **condition)
+            assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
+    assert (plain.headers.get("access-control-allow-origin") == "*") == (media_type != HTML)
+    links = f'<{HUB}>; rel="hub", <{HOME}{path}>; rel="self"' if media_type in (RSS, ATOM, JSON) else None
+    assert plain.headers.get("link") == links
 
 
 def test_feeds_in_folders_are_known_by_what_they_are(site: Site) -> None:
