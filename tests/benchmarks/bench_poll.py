@@ -1,14 +1,17 @@
-"""What whole polls cost: `aggregator run --once` beside bare requests, lxml's walk and, if asked, the library reader.
+"""What whole polls cost: `aggregator run --once` beside the library reader, bare requests, lxml and fastfeedparser.
 
-    python tests/benchmarks/bench_poll.py [100 1000 10000] [--real] [--latency 0.2] [--changed 0.02] [--threads 16]
-        [--reader PYTHON]
+    python tests/benchmarks/bench_poll.py [100 1000 10000] [--far [100 1000]] [--real] [--threads 16]
 
 A server in a process of its own answers on loopback for so many sources of 30 entries, one of them on the subject, or,
-with `--real`, for the real documents among the tests' data, over and over; `--latency` seconds late.
-They are read for the first time, again when nothing changed (304), again with a new entry in each, and again when the
-server sends the same bytes without validators; `--changed` adds a round in which that share has a new entry. CPU is
-user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
-brackets); memory is that of the largest process. `reader` runs in an environment of its own: name its Python.
+with `--real`, for the real documents among the tests' data, over and over. They are read for the first time, again when
+nothing changed (304), again with one new entry in each, again with one in each fiftieth, and again when the server
+sends the same bytes without validators. Those that are `--far` answer 200 ms late, over HTTPS, each under a name and a
+certificate of its own: the names lead to loopback inside the processes that are measured, and nowhere else.
+
+CPU is user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
+brackets); memory is that of the largest process; the walk of lxml and the reading by fastfeedparser are over the same
+bytes. The last ratio is reader's CPU to ours, starts included in both. What is measured beside us is installed into
+build/bench.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import os
 import random
 import resource
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import trustme
 from lxml import etree
 
 from aggregator.charset import as_text
@@ -70,7 +75,23 @@ concurrency = {threads}
 [store]
 url = "sqlite:///aggregator.db"
 """
-READER = """
+RESOLVE = """
+import socket
+look_up = socket.getaddrinfo
+def resolve(host, *rest, **named):
+    return look_up("127.0.0.1" if str(host).endswith(".test") else host, *rest, **named)
+socket.getaddrinfo = resolve
+"""
+OURS = (
+    RESOLVE
+    + """
+from aggregator.__main__ import main
+main()
+"""
+)
+READER = (
+    RESOLVE
+    + """
 import sys
 from reader import make_reader
 reader = make_reader(sys.argv[1])
@@ -78,6 +99,22 @@ for url in sys.argv[3:]:
     reader.add_feed(url, exist_ok=True)
 reader.update_feeds(scheduled=False, workers=int(sys.argv[2]))  # else it skips what it visited within the hour
 """
+)
+
+
+FAST = """
+import sys, time, fastfeedparser
+documents = [open(path, "rb").read() for path in sys.argv[1:]]
+begin = time.process_time()
+for document in documents:
+    fastfeedparser.parse(document)
+print(time.process_time() - begin)
+"""
+LATE = 0.2  # seconds, of those that are far
+SHARE = 50  # of so many sources one has something new
+SAMPLE = 300  # documents that the parsers alone read; what they take is counted up
+OTHERS = ("reader==3.26", "sgmllib3k==1.0.0", "fastfeedparser==0.5.10")  # reader's feedparser asks for sgmllib
+ENVIRONMENT = Path(__file__).parents[2] / "build" / "bench"
 
 
 @cache
@@ -129,19 +166,42 @@ def answer(request: bytes, mode: int, new: int, changed: int) -> bytes:
     return head % (tag, len(body)) + body
 
 
-def serve(listener: socket.socket, state: tuple[Synchronized[int], ...], latency: float) -> None:
-    """Answer as `state` (mode, new entries of all, of how many sources one more) says, until killed."""
+def contexts(authority: trustme.CA) -> ssl.SSLContext:
+    """A server's, which has a certificate for each name that it is asked for."""
+
+    @cache
+    def own(name: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return context
+
+    def choose(connection: ssl.SSLObject, name: str, _: ssl.SSLContext) -> None:
+        connection.context = own(name)
+
+    context = own("localhost")
+    context.sni_callback = choose
+    return context
+
+
+def serve(listener: socket.socket, state: tuple[Synchronized[int], ...], authority: trustme.CA | None) -> None:
+    """Answer as `state` (mode, new entries of all, of how many sources one more) says, until killed.
+
+    `authority`: over HTTPS and late, with certificates that it signs; None: over HTTP, at once.
+    """
+    context = contexts(authority) if authority else None
 
     def converse(connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context:
+                connection = context.wrap_socket(connection, server_side=True)
             received = b""
             while more := connection.recv(65536):
                 received += more
                 while b"\r\n\r\n" in received:
                     request, _, received = received.partition(b"\r\n\r\n")
-                    if latency:
-                        time.sleep(latency)
+                    if context:
+                        time.sleep(LATE)
                     connection.sendall(answer(request, *(one.value for one in state)))
 
     while True:
@@ -194,79 +254,123 @@ def bare(urls: list[str], threads: int, tags: dict[str, str]) -> Cost:
 def walk(count: int, new: int) -> float:
     """Seconds of CPU that lxml takes to walk over the documents."""
     spent = 0.0
-    for source in range(count):
+    for source in range(min(count, SAMPLE)):
         data = document(source, new)
         before = time.process_time()
         _ = sum(1 for _ in etree.fromstring(data).iter())
         spent += time.process_time() - before
-    return spent
+    return spent * count / min(count, SAMPLE)
 
 
-def measure(count: int, wanted: argparse.Namespace, base: str, state: tuple[Synchronized[int], ...]) -> None:
-    urls = [f"{base}/{count}/{source}" for source in range(count)]
-    mode, new, changed = state
-    mode.value, new.value, changed.value = PLAIN, 0, 0
-    tags: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+def read_fast(count: int, new: int, folder: Path) -> float:
+    """Seconds of CPU that fastfeedparser takes to read the documents."""
+    paths = [folder / f"document-{source}" for source in range(min(count, SAMPLE))]
+    for source, path in enumerate(paths):
+        path.write_bytes(document(source, new))
+    said = subprocess.run([python(), "-c", FAST, *paths], check=True, capture_output=True, text=True).stdout
+    return float(said) * count / len(paths)
+
+
+def python() -> str:
+    return str(ENVIRONMENT / "bin" / "python")
+
+
+def install() -> str:
+    """Make the environment of what is measured beside us, if it is not there; what is in it."""
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    wanted = [*OTHERS, f"requests=={version('requests')}", f"lxml=={version('lxml')}"]
+    if not Path(python()).exists():
+        subprocess.run([*uv, "venv", "--python", sys.executable, str(ENVIRONMENT)], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", python(), *wanted], check=True)
+    return ", ".join(one.replace("==", " ") for one in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One number of sources, and where they are."""
+
+    count: int
+    urls: list[str]
+    folder: Path
+    threads: int
+    state: tuple[Synchronized[int], ...]
+    place: str
+
+    def configure(self) -> None:
         known = "" if REAL else 'language = "en"\n'
-        tables = "".join(f'[[source]]\nname = "{n}"\nurl = "{url}"\n{known}' for n, url in enumerate(urls))
-        (folder / "config.toml").write_text(CONFIG.format(threads=wanted.threads) + tables)
-        command = [sys.executable, "-m", "aggregator", "run", "--once"]
-        theirs = [wanted.reader, "-c", READER, str(folder / "reader.db"), str(wanted.threads), *urls]
+        tables = "".join(f'[[source]]\nname = "{n}"\nurl = "{url}"\n{known}' for n, url in enumerate(self.urls))
+        (self.folder / "config.toml").write_text(CONFIG.format(threads=self.threads) + tables)
 
-        def step(name: str, *options: str) -> None:
-            ours = run([*command, *options], folder)
-            idle = run(command, folder)
-            limit = bare(urls, wanted.threads, tags)
-            line = f"{count:6}  {name:12} {each(ours.cpu - idle.cpu)} [{idle.cpu:4.2f} s]  {ours.wall:6.1f} s"
-            line += f"  {ours.peak:4.0f} MB  {each(limit.cpu)}  {(ours.cpu - idle.cpu) / limit.cpu:5.1f}"
-            line += f"  {each(walk(count, new.value))}"
-            if wanted.reader:
-                other = run(theirs, folder)
-                line += f"  {each(other.cpu)}  {other.cpu / ours.cpu:5.1f}"
-            print(line, flush=True)
-
-        def each(seconds: float) -> str:
-            return f"{seconds / count * 1000:7.2f} ms"
-
-        step("first")
-        step("304", "--now")
-        if wanted.changed:
-            changed.value = round(count * wanted.changed)
-            step(f"{wanted.changed:.0%} new", "--now")
-            changed.value = 0
-        new.value = 2 if wanted.changed else 1
-        step("one new", "--now")
+    def measure(self) -> None:
+        """Print a line for each step."""
+        self.configure()
+        tags: dict[str, str] = {}
+        mode, new, changed = self.state
+        mode.value, new.value, changed.value = PLAIN, 0, 0
+        self.step("first", tags)
+        self.step("304", tags, "--now")
+        new.value = 1
+        self.step("one new", tags, "--now")
+        changed.value = max(1, self.count // SHARE)
+        self.step(f"1 of {SHARE} new", tags, "--now")
         mode.value = RESENT
-        step("re-sent", "--now")
+        self.step("re-sent", tags, "--now")
+
+    def step(self, name: str, tags: dict[str, str], *options: str) -> None:
+        command = [sys.executable, "-c", OURS, "run", "--once"]
+        ours = run([*command, *options], self.folder)
+        idle = run(command, self.folder)
+        limit = bare(self.urls, self.threads, tags)
+        other = run([python(), "-c", READER, "reader.db", str(self.threads), *self.urls], self.folder)
+        new = self.state[1].value
+        alone = [walk(self.count, new), read_fast(self.count, new, self.folder)]
+        each = [f"{seconds / self.count * 1000:6.2f}" for seconds in (limit.cpu, *alone, other.cpu)]
+        line = f"{self.count:6} {self.place:5} {name:11} {(ours.cpu - idle.cpu) / self.count * 1000:6.2f}"
+        line += f" [{idle.cpu:4.2f} s] {ours.wall:6.1f} s {ours.peak:4.0f} MB  {'  '.join(each)} {other.wall:6.1f} s"
+        print(f"{line}  {(ours.cpu - idle.cpu) / limit.cpu:6.1f}  {other.cpu / ours.cpu:5.1f}", flush=True)
+
+
+HEADINGS = """\
+                                                             ------- CPU, ms a source --------          ours by  reader
+                               nothing                              lxml's   fast-                        the     by
+sources      step       ours   due         wall    peak   requests  walk   feedparser reader    wall   requests  ours
+"""
+
+
+def served(context: Any, state: Any, authority: trustme.CA | None) -> tuple[Any, int]:
+    """A server's process, and its port."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    server = context.Process(target=serve, args=(listener, state, authority), daemon=True)
+    server.start()
+    os.setpgid(server.pid or 0, server.pid or 0)  # so that no one waits for it
+    return server, listener.getsockname()[1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("counts", type=int, nargs="*", default=[100, 1_000], help="numbers of sources")
-    parser.add_argument("--changed", type=float, default=0.02)
+    parser.add_argument("counts", type=int, nargs="*", default=[100, 1_000, 10_000], help="numbers of sources")
+    parser.add_argument("--far", type=int, nargs="*", default=[100, 1_000], help="the same, over HTTPS and late")
     parser.add_argument("--real", action="store_true", help="serve the documents of the tests' data")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--threads", type=int, default=16)
-    parser.add_argument("--reader", default="", help="a Python that has the library reader")
     wanted = parser.parse_args()
     REAL.extend(real_documents() if wanted.real else ())
+    print(f"{install()}; ours: urllib3 {version('urllib3')}, feedparser {version('feedparser')}\n{HEADINGS}", end="")
     ctypes.CDLL(None).prctl(36, 1)  # Linux: PR_SET_CHILD_SUBREAPER, so that parsing processes are counted
     os.setpgrp()
-    context = multiprocessing.get_context("fork")
+    exec(RESOLVE, {})  # for the bare requests
+    context, authority = multiprocessing.get_context("fork"), trustme.CA()
     state: Any = tuple(context.Value("i", 0, lock=False) for _ in range(3))
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = context.Process(target=serve, args=(listener, state, wanted.latency), daemon=True)
-    server.start()
-    os.setpgid(server.pid or 0, server.pid or 0)  # so that no one waits for it
-    print(", ".join(f"{name} {version(name)}" for name in ("requests", "urllib3", "lxml", "feedparser", "SQLAlchemy")))
-    print("sources step         ours    [nothing due]    wall     peak     requests  ratio  lxml's walk  reader  ratio")
+    servers = {place: served(context, state, signs) for place, signs in (("near", None), ("far", authority))}
+    bases = {"near": f"http://127.0.0.1:{servers['near'][1]}", "far": f"https://s{{}}.test:{servers['far'][1]}"}
     try:
-        for count in wanted.counts:
-            measure(count, wanted, f"http://127.0.0.1:{listener.getsockname()[1]}", state)
+        for place, count in [("near", count) for count in wanted.counts] + [("far", count) for count in wanted.far]:
+            with tempfile.TemporaryDirectory() as folder, authority.cert_pem.tempfile() as trusted:
+                os.environ |= {"SSL_CERT_FILE": trusted, "REQUESTS_CA_BUNDLE": trusted}
+                urls = [f"{bases[place].format(source)}/{count}/{source}" for source in range(count)]
+                Round(count, urls, Path(folder), wanted.threads, state, place).measure()
     finally:
-        server.kill()
+        for server, _ in servers.values():
+            server.kill()
 
 
 if __name__ == "__main__":
