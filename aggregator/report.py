@@ -51,8 +51,8 @@ def said(settled: Settled) -> str:
             return f"failed: {message}"
         case Unchanged(by=by):
             return f"unchanged ({by})"
-        case Changed(judged=judged, problems=problems, entries=entries):
-            words = "no entries in the feed" if not entries and not judged else _count(settled.new, "new item")
+        case Changed(problems=problems, entries=entries):
+            words = "no entries in the feed" if not entries and not settled.new else _count(settled.new, "new item")
             if settled.kept:
                 words += f", {settled.kept} kept"
             if settled.told:

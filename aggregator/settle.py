@@ -68,7 +68,7 @@ class Rules:
 class Settled:
     """What a visit came to."""
 
-    visit: Visit
+    visit: Visit  # without the items that it brought
     plan: Plan  # when its source is next due, and why
     new: int = 0  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
@@ -126,7 +126,14 @@ def _brought(settling: Settling, visit: Visit, rhythm: Rhythm) -> tuple[Settled,
     for one in visit.outcome.judged if isinstance(visit.outcome, Changed) else ():
         _take(settling, one)
     settling.work.record(visit, plan, _sentence_counts(settling.fresh))
-    return Settled(visit, plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
+    return Settled(_let_go(visit), plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
+
+
+def _let_go(visit: Visit) -> Visit:
+    """The visit without the items that it brought: ten thousand sources' hold hundreds of megabytes."""
+    if not isinstance(visit.outcome, Changed):
+        return visit
+    return replace(visit, outcome=replace(visit.outcome, judged=()))
 
 
 def settle_quiet(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rhythm]]) -> list[Settled]:
