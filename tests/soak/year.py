@@ -3,8 +3,8 @@
     python -m tests.soak.year [--sources 200] [--days 365] [--seed 1]
 
 The flow with a real database runs from hour to hour. What readers have seen keeps its id and its order; what the
-curator dropped never returns; a source that issues all it has anew (other ids, another host, Atom in place of RSS, an
-empty feed in between) tells nothing again. Memory and the database are printed month by month.
+curator dropped or withdrew never returns; a source that issues all it has anew (other ids, another host, Atom in place
+of RSS, an empty feed in between) tells nothing again. Memory and the database are printed month by month.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Sky:
         collector = replace(self.world.app.collector, fetch=self._fetch, judge=judge)
         self.world.app = replace(self.world.app, collector=collector)
         self.order: list[str] = []
-        self.dropped: set[str] = set()  # titles
+        self.dropped: set[str] = set()  # titles of what the curator dropped or withdrew
         self.visits = self.number = 0
         self._usual = list(_off_subject())
 
@@ -121,6 +121,8 @@ class Sky:
             self._change(number // 7)
         if number % 15 == 14:
             self._drop()
+        if number % 15 == 7:
+            self._withdraw()
         self.world.app.forget()
 
     def _bring(self, site: Site, now: datetime) -> None:
@@ -190,10 +192,19 @@ class Sky:
         self.dropped.add(member["title"])
         self.world.app.publish()
 
+    def _withdraw(self) -> None:
+        """A story is withdrawn for good, with all who told it."""
+        if not (stories := self.world.stories()):
+            return
+        story = self.chance.choice(stories)
+        curator.withdraw(self.store, self.world.rules, story["id"], self.world.clock.now())
+        self.dropped.update(member["title"] for member in story["_story"]["members"])
+        self.world.app.publish()
+
     def _look(self) -> None:
         stories = self.world.stories()
         if back := self.dropped & {member["title"] for story in stories for member in story["_story"]["members"]}:
-            raise Broken(f"dropped, and back: {back}")
+            raise Broken(f"dropped or withdrawn, and back: {back}")
         ids = [story["id"] for story in stories]
         if [id for id in self.order if id in set(ids)] != [id for id in ids if id in set(self.order)]:
             raise Broken("the order changed")
