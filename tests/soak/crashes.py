@@ -4,7 +4,8 @@
 
 A life is a new installation that follows a few sources, which bring labelled items one after the other. Commands are
 started and killed (SIGKILL) at a random moment of their run. After each kill the database must be sound and every
-published file whole; a story that readers have seen keeps its id and its place, no item stands in two stories. At the
+published file whole; a story that readers have seen keeps its id and its place, or is remembered as gone (withdrawn,
+merged); no item stands in two stories. At the
 end of a life one run goes through, after which nothing that the sources ever brought may be missing.
 """
 
@@ -179,19 +180,38 @@ class Life:
         if self.commands.kill(self.folder, self.chance.uniform(0, 1.1 * usual[name]), *arguments):
             self.killed[name] += 1
         self.look()
+        if self.order and self.chance.random() < 0.04:
+            self._import(usual)
 
     def _command(self) -> tuple[str, ...]:
         if not self.order:
             return ("run", "--once", "--now")
         match self.chance.random():
-            case chance if chance < 0.75:
+            case chance if chance < 0.7:
                 return ("run", "--once", "--now")
-            case chance if chance < 0.85:
+            case chance if chance < 0.8:
                 return ("publish",)
-            case chance if chance < 0.95:
+            case chance if chance < 0.88:
                 return ("backup", "copy.db")
-            case _:
+            case chance if chance < 0.92:
                 return ("keep", self.chance.choice(self._known()))
+            case chance if chance < 0.95:
+                return ("withdraw", self.chance.choice(self.order))
+            case _ if len(self.order) > 1:
+                return ("merge", *self.chance.sample(self.order, 2))
+            case _:
+                return ("publish",)
+
+    def _import(self, usual: dict[str, float]) -> None:
+        """What was exported is taken in elsewhere: killed, no store or a sound one is there; else all of it."""
+        self.commands.run(self.folder, "export", "--format", "store")
+        with tempfile.TemporaryDirectory() as elsewhere:
+            folder = Path(elsewhere)
+            (folder / "config.toml").write_bytes((self.folder / "config.toml").read_bytes())
+            (folder / "export.jsonl").write_bytes((self.folder / "said.txt").read_bytes())
+            if self.commands.kill(folder, self.chance.uniform(0, 1.1 * usual["import"]), "import", "export.jsonl"):
+                self.killed["import"] += 1
+            _sound(folder / "aggregator.db")
 
     def _known(self) -> list[str]:
         with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
@@ -235,6 +255,9 @@ class Life:
         self.look()
         with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
             known = set(connection.execute("SELECT id, title FROM item"))
+            withdrawn = {id for (id,) in connection.execute("SELECT id FROM story WHERE withdrawn")}
+        if back := withdrawn & set(self.order):
+            raise Broken(f"withdrawn, and published: {back}")
         entries = [entry for entries in self.brought.values() for entry in entries]
         brought = {(entry["id"], " ".join(entry["title"].split())) for entry in entries}
         if lost := brought - known:
@@ -291,6 +314,7 @@ def _usual(commands: Commands, site: Site) -> dict[str, float]:
         took["publish"] = commands.run(life.folder, "publish")
         took["backup"] = commands.run(life.folder, "backup", "copy.db")
         took["keep"] = commands.run(life.folder, "keep", life._known()[0])
+        took["withdraw"] = took["merge"] = took["import"] = took["keep"]
     return took
 
 
