@@ -162,13 +162,6 @@ def slices_html(edition: Edition, slices: Iterable[Slice]) -> bytes:
     return page.encode()
 
 
-_HEADINGS = {
-    "language": "By language",
-    "source": "By source",
-    "place": "By place",
-    "kind": "By kind",
-    "saved": "Chosen by the editor",
-}
 _DOCUMENTS = {"rss": "RSS", "atom": "Atom", "feed": "JSON"}
 _DOCUMENT_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml", "feed": "application/feed+json"}
 
@@ -296,7 +289,6 @@ def _environment() -> Environment:
         "because": wording("en").why_here,
         "direction": direction,
         "document": _DOCUMENTS.__getitem__,
-        "heading": _HEADINGS.__getitem__,
         "language": wording("en").language_name,
         "media_type": _DOCUMENT_TYPES.__getitem__,
         "month_path": month_path,

@@ -60,6 +60,7 @@ class Wording:
     shared: Mapping[str, str]  # what both sides of an evidence have in common, such as "names"
     languages: Mapping[str, str]  # first part of a tag → the language's name
     slices: str
+    slices_by: Mapping[str, str]  # by what a group of slices has in common, such as "place"
 
     def on_day(self, when: date) -> str:
         """A day as people write it, the same on every machine: "7 August 2025"."""

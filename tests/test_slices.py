@@ -169,6 +169,15 @@ def test_a_story_leaves_the_slices_that_it_stood_in(desk: Desk) -> None:
     assert b"No story yet" in desk.publisher.files["slice/index.html"]
 
 
+def test_the_index_speaks_the_language_of_the_feed(desk: Desk) -> None:
+    """What the slices of a group have in common is its heading."""
+    desk.frame = replace(desk.frame, language="ko")
+    desk.put(1, "Held in China", BETA)
+    desk.publish()
+    index = html.fromstring(desk.publisher.files["slice/index.html"])
+    assert [heading.text for heading in index.iter("h2")] == ["언어별", "매체별", "장소별", "편집자가 고른 것"]
+
+
 def test_slices_follow_the_configuration(desk: Desk) -> None:
     """New ones hold what was told before, and those that are asked for no more are removed; also beyond the archive."""
     for number in range(1, 31):
