@@ -106,6 +106,7 @@ bench: $(VENV)/.dev
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.soak.crashes
 	@$(BIN)/python -m tests.soak.year
+	@HYPOTHESIS_PROFILE=search $(BIN)/pytest $(shell grep -l hypothesis tests/test_*.py)
 
 # --- care ---
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from lxml import etree, html
 
 from aggregator.engine import direct
 from aggregator.entries import publishable
+from aggregator.language import fits_script
 from aggregator.model import Edition, Enclosure, Item, Known, Source, Story
 from aggregator.normalise import has_markup, plain_text, single_line
 from aggregator.parse import read
@@ -22,7 +23,6 @@ from aggregator.slices import Slice
 from tests.editions import NOON, edition, member, nasty_text, plausible_times, story
 
 KINDS = ["audio/mpeg", "video/mp4"]  # a picture that is enclosed is read as the entry's picture, too
-# So that the language that an entry declares is believed, its text begins in it.
 BEGINNINGS = {
     "en": "They arrived in Seoul by boat",
     "ko": "탈북민 세 명이 배를 타고 귀순했다",
@@ -60,11 +60,15 @@ enclosures = st.builds(Enclosure, links, st.sampled_from(KINDS), st.none() | st.
 def told(draw: st.DrawFn, number: int) -> Story:
     """A story with all that a feed may carry."""
     language = draw(st.sampled_from(sorted(BEGINNINGS)))
+    title = f"{BEGINNINGS[language]} {draw(texts)}".strip()
+    summary = f"{BEGINNINGS[language]}. {draw(texts)}".strip()
+    # A declaration is believed of a text whose letters are mostly of that language.
+    assume(all(fits_script(language, text) for text in (title, summary, f"{title}\n{summary}")))
     lead = member(
         number,
         url=f"https://outlet{number}.example/기사?n={number}&x=<y>",
-        title=f"{BEGINNINGS[language]} {draw(texts)}".strip(),
-        summary=f"{BEGINNINGS[language]}. {draw(texts)}".strip(),
+        title=title,
+        summary=summary,
         language=language,
         published=draw(plausible_times),
         authors=tuple(dict.fromkeys(draw(st.lists(names, max_size=2)))),
