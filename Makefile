@@ -67,8 +67,9 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# Much of what the tests do is waiting for processes, so a second one halves the time; more would disturb each other.
 pytest: $(VENV)/.dev tools
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 tools:
 	@tests/install-tools
