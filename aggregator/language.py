@@ -111,10 +111,13 @@ def scripts_of(text: str) -> Counter[str]:
 
 def fits_script(language: str, text: str) -> bool:
     """Whether a text could be in the declared language, as far as its letters tell."""
-    script = _script_language(scripts_of(_NOT_PROSE.sub(" ", text[: 2 * _SAMPLE])))
+    counts = scripts_of(_NOT_PROSE.sub(" ", text[: 2 * _SAMPLE]))
+    script = _script_language(counts)
     if script is None:
         return True
     base = language.partition("-")[0]
+    if script == "ko" and base in ("zh", "yue"):  # a Chinese text may quote Korean words
+        return counts["han"] > counts["hangul"]
     if script in _MANY_LANGUAGES:
         return base not in _SPOKEN_ELSEWHERE or base in _MANY_LANGUAGES[script].split()
     return base == script or (script == "zh" and base in ("ja", "ko", "yue")) or base not in _SPOKEN_ELSEWHERE

@@ -329,3 +329,5 @@ def test_a_declared_language_must_fit_the_script() -> None:
     assert not fits_script("en-US", "탈북민 세 명이 귀순했다")
     assert fits_script("ko", "탈북민 세 명이 귀순했다")
     assert fits_script("es", "Tres norcoreanos huyeron")
+    assert fits_script("zh-TW", "三名脫北者（탈북민）抵達首爾")
+    assert not fits_script("zh-TW", "탈북민 세 명이 南으로 귀순했다")
