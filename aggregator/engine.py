@@ -119,7 +119,10 @@ class _Run(Generic[T, R]):
     def __init__(self, work: Callable[[T], R], lanes: _Lanes[T]) -> None:
         self._work = work
         self._lanes = lanes
-        self._change = threading.Condition()
+        # A reader that Ctrl-C may interrupt takes the lock itself: between Condition's taking it and its return lies a
+        # moment in which an interrupt would leave it taken, and the threads waiting for ever.
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
         self._next_look = math.inf  # when the thread that waits by the clock will look again; the others sleep
         self._stopped = False
         self._threads: list[threading.Thread] = []
@@ -136,7 +139,7 @@ class _Run(Generic[T, R]):
             thread.start()
         for first in iter(self._done.get, None) if threads else ():
             ended = [first, *self._ended(most - 1)]
-            with self._change:
+            with self._lock:
                 self._ahead -= len(ended)
                 self._change.notify(len(ended))
             if error := next((error for _, error in ended if error is not None), None):
@@ -153,7 +156,7 @@ class _Run(Generic[T, R]):
             yield done
 
     def stop(self) -> None:
-        with self._change:
+        with self._lock:
             self._stopped = True
             self._change.notify_all()
 
