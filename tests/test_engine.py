@@ -234,6 +234,7 @@ def test_ctrl_c_ends_a_map_and_its_threads() -> None:
     """An interrupt reaches the reader, after which no thread is left."""
     script = """
 import os, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell started this aside
 from aggregator.engine import Threads
 def work(number):
     if number == 5:

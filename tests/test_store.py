@@ -1386,7 +1386,8 @@ class TestRefusal:
             "os.getuid() or os.setuid(65534)\n"  # permissions do not bind the superuser
             "try: SqlStore(sys.argv[1])\nexcept StoreError as error: print(error)"
         )
-        modes = {folder: folder.stat().st_mode for folder in (closed, *closed.parents[:3])}
+        modes = {folder: folder.stat().st_mode for folder in (closed, *closed.parents)}
+        modes = {folder: mode for folder, mode in modes.items() if folder == closed or mode & 0o5 != 0o5}
         for folder in modes:
             folder.chmod(0o555)
         try:
