@@ -210,7 +210,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
             engine=engine,
             rules=settling,
             publisher=FolderPublisher(config.resolve(config.feed.output)),
-            frame=_frame(config, _begun(store, now)),
+            frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
             cuts=_cuts(config, subject),
         )
 

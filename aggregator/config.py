@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from aggregator.errors import ConfigError, QueryError
-from aggregator.model import Selectors, Source
+from aggregator.model import Rights, Selectors, Source
 from aggregator.normalise import source_key, without_password
 from aggregator.search import parse
 
@@ -175,6 +175,10 @@ class SourceTable(_Table):
     headers: Mapping[str, str] = Field(default={}, repr=False)
     kind: Literal["feed", "sitemap", "page"] = "feed"
     select: Select | None = None
+    excerpt_characters: Annotated[int, Field(ge=0)] | None = None
+    images: bool = True
+    republish: bool = True
+    credit: str = ""
 
 
 class SliceTable(_Table):
@@ -281,6 +285,7 @@ def _source(table: SourceTable) -> Source:
         headers=tuple(table.headers.items()),
         kind=table.kind,
         select=Selectors(**table.select.model_dump()) if table.select else None,
+        rights=Rights(table.excerpt_characters, table.images, table.republish, table.credit),
     )
 
 

@@ -120,11 +120,12 @@ def _entry(story: Story, edition: Edition) -> Entry:
     members = tuple(_member(member) for member in story.members)
     summary = clean(story.summary)
     title = clean(story.title) or shorten(summary, _TITLE_CHARACTERS) or _untitled(members)
+    limit = story.lead.excerpt_characters if story.lead else None
     presentable = replace(
         story,
         id=identifier(story.id),
         title=title,
-        summary=shorten(summary, edition.excerpt_characters),
+        summary=shorten(summary, edition.excerpt_characters if limit is None else limit),
         link=publishable(story.link),
         language=_language(story.language),
         published=plausible(instant(story.published), told),
@@ -153,6 +154,7 @@ def _member(member: Member) -> Member:
         categories=_distinct(member.categories),
         enclosures=tuple(_enclosures(member.enclosures)),
         image=publishable(member.image),
+        credit=clean(member.credit),
     )
 
 
@@ -212,6 +214,8 @@ def _content(story: Story, edition: Edition) -> str:
         others = story.members[1:]
         outlet = _linked(_text(lead.source), lead)
         parts.append(f"<p>{words.reported_by.format(outlet=outlet, date=words.on_day(story.published))}</p>")
+        if lead.credit:
+            parts.append(f'<p dir="auto">{_text(lead.credit)}</p>')
     if others:
         rows = "".join(f"<li>{_telling(member, words)}</li>" for member in others)
         parts.append(f"<p>{words.also_reported_by}:</p><ul>{rows}</ul>")

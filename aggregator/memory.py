@@ -33,6 +33,7 @@ from aggregator.model import (
     Plan,
     Refused,
     Rhythm,
+    Rights,
     Seed,
     Source,
     SourceHealth,
@@ -418,6 +419,11 @@ class MemoryStore:
                 known = state.sources.get(source.url) or _Sourced(source, now)
                 enabled = position < len(sources)
                 state.sources[source.url] = replace(known, source=source, position=position, enabled=enabled)
+
+    def rights(self) -> Mapping[str, Rights]:
+        return {
+            url: one.source.rights for url, one in sorted(self._state.sources.items()) if one.source.rights != Rights()
+        }
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         with self._writing() as state:

@@ -5,7 +5,7 @@ Longer than a module should be, for it is a vocabulary: values without behaviour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,16 @@ class Selectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Rights:
+    """What of a source's texts may be shown to readers; titles and links always may."""
+
+    excerpt_characters: int | None = None  # of a summary, at most; None: as many as of any source
+    images: bool = True
+    republish: bool = True  # False: title and link alone
+    credit: str = ""  # a line that goes with what is shown
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """What is read, as the operator lists it."""
 
@@ -37,6 +47,7 @@ class Source:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # may hold secrets
     kind: str = "feed"  # or "sitemap", "page"
     select: Selectors | None = None  # of a page
+    rights: Rights = Rights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +465,8 @@ class Member:
     evidence: Evidence | None = None
     lead: bool = False
     image: str | None = None
+    excerpt_characters: int | None = None  # of its summary, at most; None: see Edition
+    credit: str = ""  # a line that its source wants beside what is shown of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,3 +569,4 @@ class Edition:
     gone: tuple[Gone, ...] = ()  # newest first
     part: Part | None = None  # None: this is of all stories
     days: tuple[tuple[date, int], ...] = ()  # how many of all stories were first told on a day, UTC; oldest first
+    rights: Mapping[str, Rights] = field(default_factory=dict)  # by a source's url, where they are not the usual ones

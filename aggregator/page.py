@@ -241,6 +241,7 @@ def _article(story: Story) -> dict[str, Any]:
         "datePublished": timestamp(story.published),
         "inLanguage": story.language,
         "publisher": {"@type": "Organization", "name": story.lead.source} if story.lead else None,
+        "creditText": story.lead.credit if story.lead else None,
     }
     return {key: value for key, value in article.items() if value}
 

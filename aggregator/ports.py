@@ -17,6 +17,7 @@ from aggregator.model import (
     Line,
     Past,
     Plan,
+    Rights,
     Seed,
     Source,
     SourceHealth,
@@ -210,6 +211,10 @@ class Store(Protocol):
         A new one is due at once. One no longer listed is visited no more; its items and its state stay, and are
         there when it returns. What a process had claimed that was killed is free again, if that is certain.
         """
+        ...
+
+    def rights(self) -> Mapping[str, Rights]:
+        """By url, the rights of sources that are not the usual ones; of one no longer listed, as they were last."""
         ...
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:

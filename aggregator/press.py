@@ -267,7 +267,7 @@ def edition(frame: Edition, told: Iterable[StoredStory]) -> Edition:
 
 def _presented(frame: Edition, told: Iterable[StoredStory]) -> Iterator[Story]:
     sources = {source.url: source for source in frame.sources}
-    return (present(story, sources, frame.language) for story in told)
+    return (present(story, sources, frame.language, frame.rights) for story in told)
 
 
 def _form(frame: Edition) -> str:
@@ -276,7 +276,7 @@ def _form(frame: Edition) -> str:
     The store is told from others by when it was first used, which dates a frame without stories.
     """
     store, texts = frame.updated.isoformat(), (frame.title, frame.link, frame.description, frame.language)
-    return _digest(_FORM, store, *texts, str(frame.excerpt_characters))
+    return _digest(_FORM, store, *texts, str(frame.excerpt_characters), repr(sorted(frame.rights.items())))
 
 
 def _digest(*words: str) -> str:

@@ -205,6 +205,8 @@ def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
         if entry.story.language:
             etree.SubElement(item, f"{{{DUBLIN_CORE}}}language").text = entry.story.language
         if entry.story.lead:
+            if entry.story.lead.credit:
+                etree.SubElement(item, f"{{{DUBLIN_CORE}}}rights").text = entry.story.lead.credit
             _media(item, entry.story.lead, entry.story.lead.enclosures[1:])
     return _hexadecimal_titles(_serialised(root))
 
@@ -255,7 +257,7 @@ def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
     _history(root, edition, "atom", root.index(root.find(f"{{{ATOM}}}link")) + 1)
     for one in edition.gone:
         _tombstone(root, one)
-    for text in root.iter(*(f"{{{ATOM}}}{name}" for name in ("title", "subtitle", "summary"))):
+    for text in root.iter(*(f"{{{ATOM}}}{name}" for name in ("title", "subtitle", "summary", "rights"))):
         _declare_markup(text)
     return _serialised(root)
 
@@ -290,6 +292,8 @@ def _atom_entry(element: Any, entry: Entry) -> None:
     if lead is None:
         return
     element.author([{"name": name} for name in lead.authors or (lead.source,)])
+    if lead.credit:
+        element.rights(lead.credit)
     for category in lead.categories:
         element.category(term=category)
 
@@ -407,6 +411,7 @@ def _json_story(story: Story) -> dict[str, Any]:
                 "language": member.language,
                 "published": timestamp(member.published),
                 "lead": member.lead,
+                **({"credit": member.credit} if member.credit else {}),
             }
             for member in story.members
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -25,6 +26,7 @@ from aggregator.model import (
     Plan,
     Reason,
     Rhythm,
+    Rights,
     Source,
     StoredItem,
     Subscription,
@@ -111,7 +113,13 @@ def source_row(source: Source, enabled: bool, position: int) -> dict[str, Any]:
         "scope": source.scope,
         "priority": source.priority,
         "interval": span(source.interval),
+        "rights": None if source.rights == Rights() else json.dumps(asdict(source.rights), ensure_ascii=False),
     }
+
+
+def rights_of(text: str) -> Rights:
+    """What the column of a source says of its rights."""
+    return Rights(**json.loads(text))
 
 
 def source_of(row: Any) -> Source:

