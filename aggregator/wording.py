@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 from aggregator.model import Evidence
 
 _TRADITIONAL = frozenset({"hant", "tw", "hk", "mo"})  # scripts and regions that write Chinese so
+_SHARE = re.compile(r"(\d+) ?%")
+_SCOPE = "scope "
 _TABLE = Path(__file__).with_name("templates") / "wording.toml"
 
 
@@ -58,6 +61,8 @@ class Wording:
     to_story: str
     because: Mapping[str, str]  # by the kind of evidence; "other": of a kind that has no words of its own
     shared: Mapping[str, str]  # what both sides of an evidence have in common, such as "names"
+    found_in: Mapping[str, str]  # by the field of a reason, such as "title"
+    findings: Mapping[str, str]  # by what a reason says that quotes no text; "scope": what its source brings
     languages: Mapping[str, str]  # first part of a tag → the language's name
     slices: str
     slices_by: Mapping[str, str]  # by what a group of slices has in common, such as "place"
@@ -79,13 +84,28 @@ class Wording:
 
     def why_here(self, evidence: Evidence) -> str:
         """Why a telling stands in its story, and what it shares with the other one."""
-        sentence = self.because.get(evidence.kind, self.because["other"]).format(other=evidence.other)
-        shared = ", ".join(map(self._detail, evidence.details))
+        kind, details = evidence.kind, evidence.details
+        if kind == "curator" and details:
+            kind, details = details[0], details[1:]  # what was done says all
+        sentence = self.because.get(kind, self.because["other"]).format(other=evidence.other)
+        shared = ", ".join(map(self._detail, details))
         return f"{sentence} ({shared}){self.stop}" if shared else f"{sentence}{self.stop}"
 
     def _detail(self, detail: str) -> str:
         kind, separator, found = detail.partition(": ")
-        return f"{self.shared.get(kind, kind)}{separator}{found}"
+        share = _SHARE.match(kind)
+        if share is not None:
+            kind = f"{{share}}{kind[share.end() :]}"
+        said = self.shared.get(kind)
+        return detail if said is None else said.format(share=share and share[1]) + separator + found
+
+    def reason(self, told: str) -> str:
+        """A reason, as `str` of it is, in this language: where it was found, and the item's own words or what it is."""
+        field, separator, found = told.partition(": ")
+        said = self.findings.get(found, found)
+        if field == "source" and found.startswith(_SCOPE):
+            said = self.findings["scope"].format(scope=found.removeprefix(_SCOPE))
+        return f"{self.found_in.get(field, field)}{separator}{said}"
 
 
 @cache

@@ -14,8 +14,9 @@ import pytest
 from lxml import html
 
 from aggregator import wording as module
-from aggregator.model import Evidence
+from aggregator.model import Evidence, Item, Reason
 from aggregator.render import render, render_month, render_stories
+from aggregator.stories import Folder
 from aggregator.wording import Wording, wording
 from tests.editions import NOON, REALISTIC
 
@@ -89,10 +90,39 @@ def test_evidence_is_told_in_the_feed_s_language() -> None:
     """Why a telling stands in its story, and by what they are alike; a kind without words of its own is still told."""
     evidence = Evidence("same title", "탈북민 입국", 0.95, ("places: Seoul = 서울", "98% of the wording"))
     assert wording("de").why_here(evidence) == (
-        "Derselbe Titel wie „탈북민 입국“ (Orte: Seoul = 서울, 98% of the wording)."
+        "Derselbe Titel wie „탈북민 입국“ (Orte: Seoul = 서울, 98 % des Wortlauts)."
     )
+    by_hand = Evidence("curator", "{x}", 1.0, ("split by hand",))
+    assert wording("en").why_here(by_hand) == "Taken out of “{x}” by hand."
+    assert wording("zh-TW").why_here(by_hand) == "由人工從「{x}」中分出。"
     assert wording("en").why_here(Evidence("founds", "", 1.0)) == "It began the story."
     assert wording("ja").why_here(Evidence("of a later version", "{x}", 1.0)) == "「{x}」と同じ記事として掲載。"
+
+
+@pytest.mark.parametrize("language", sorted(TABLE.keys() - {"en"}))
+def test_nothing_that_a_story_s_page_says_stays_english(language: str) -> None:
+    """Every detail that folding gives, and every reason that judging gives without quoting the item."""
+    words, english = wording("zh-Hant" if language == "zh-hant" else language), wording("en")
+    folder, title = Folder(), "Nine arrive in Seoul after an odyssey of eleven years"
+    pairs = [
+        (_item(1, title), _item(2, f"{title} or so")),
+        (_item(1, title, "A boat." * 20), _item(2, f"{title}.", "At sea, they say, all went well; 日本 helped." * 9)),
+        (_item(1, "Nine arrive in Seoul"), _item(2, "Nine arrive in Seoul")),
+    ]
+    told = [folder.evidence(one, [other], seed) for one, other in pairs for seed in (True, False)]
+    told += [Evidence("curator", "X", 1.0, (f"{deed} by hand",)) for deed in ("merged", "split")]
+    for evidence in told:
+        assert evidence.details
+        assert not set(words.why_here(replace(evidence, other="")).split()) & {"of", "the", "by", "hand"}
+    reasons = [Reason("source", "scope defectors", "", 1.0), Reason("meaning", "reads like the subject", "", 1.0)]
+    reasons += [Reason("curator", "like what was kept", "", 1.0), Reason("summary", "x", "탈북민", 1.0)]
+    for reason in map(str, reasons):
+        assert words.reason(reason) != english.reason(reason)
+    assert words.reason("summary: 탈북민: 3") == f"{words.found_in['summary']}: 탈북민: 3"
+
+
+def _item(number: int, title: str, summary: str = "") -> Item:
+    return Item(f"https://{number}.example/", str(number), None, title, summary, language="en")
 
 
 def test_languages_are_named_in_the_feed_s_language() -> None:
