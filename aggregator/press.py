@@ -192,7 +192,7 @@ class _Press:
             self.store.put("slices", json.dumps(versions))
             self.store.put("cuts", cuts.digest)
         standing, listed = dict[str, str](), list[Slice]()
-        for cut in published(cuts, self.frame.sources, versions, wording(self.frame.language).languages):
+        for cut in published(cuts, self.frame.sources, versions, wording(self.frame.language)):
             form = f"{versions[cut.name]} {cut.title}"
             if anew or known.get(cut.name) != form:
                 told = self.store.sliced(cut.name, SLICE)

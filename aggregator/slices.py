@@ -17,6 +17,7 @@ from aggregator.facts import lexicon
 from aggregator.model import Source, StoredItem, StoredStory
 from aggregator.search import document_of, fits, parse
 from aggregator.stories import lead
+from aggregator.wording import Wording
 from aggregator.words import Matcher, comparable
 
 KINDS = ("language", "source", "place", "kind", "saved")  # of slices, in the order in which they are listed
@@ -30,7 +31,7 @@ class Slice:
     name: str  # of its folder: "language-ko"; never changes
     title: str
     kind: str  # one of KINDS
-    language: str | None = None  # of the title, where it is not English
+    language: str | None = None  # of the title; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,13 @@ class Told:
     title: str
     kind: str  # "place" or "kind"
     terms: tuple[str, ...]
+    titles: tuple[tuple[str, str], ...] = ()  # language, as `wording` names it → title; else the title is English
+
+    def titled(self, words: Wording) -> Slice:
+        """Its slice, in the language of a feed where that has a title of its own."""
+        titles = dict(self.titles)
+        language = words.language if words.language in titles else "en"
+        return Slice(self.name, titles.get(language, self.title), self.kind, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +156,16 @@ def told_in(
     return replace(story, lead=first.key, updated=first.first_seen)
 
 
-def published(cuts: Cuts, sources: Iterable[Source], names: Iterable[str], language: Mapping[str, str]) -> list[Slice]:
-    """Those of the slices with these names that are published, in their order. `language`: main subtag → its name."""
+def published(cuts: Cuts, sources: Iterable[Source], names: Iterable[str], words: Wording) -> list[Slice]:
+    """Those of the slices with these names that are published, in their order; `words` of the feed's language."""
     known = {source_slice(source.url): Slice(source_slice(source.url), source.name, "source") for source in sources}
-    known |= {one.name: Slice(one.name, one.title, one.kind) for one in cuts.told}
+    known |= {one.name: one.titled(words) for one in cuts.told}
     known |= {saved_slice(one): Slice(saved_slice(one), one.name, "saved") for one in cuts.saved}
     found = []
     for name in names:
         tag = name.removeprefix("language-")
         if tag != name and re.fullmatch(r"[a-z]{2,3}", tag):
-            found.append(Slice(name, language.get(tag, tag), "language"))
+            found.append(Slice(name, words.language_name(tag), "language", words.language))
         elif name in known:
             found.append(known[name])
     return sorted(found, key=lambda one: (KINDS.index(one.kind), comparable(one.title), one.name))
@@ -201,8 +209,14 @@ def _told(
         problems.append(f"[{name}] must be a table named by small letters, digits and hyphens.")
         return Told(name, name, "kind", ())
     kind, named = table.get("kind"), table.get("concepts", []) + table.get("words", [])
-    if set(table) - {"title", "kind", "concepts", "words"} or not isinstance(table.get("title"), str):
-        problems.append(f'[{name}] takes "title", "kind", "concepts" and "words", and needs the first two.')
+    titles = table.get("titles", {})
+    if set(table) - {"title", "titles", "kind", "concepts", "words"} or not isinstance(table.get("title"), str):
+        problems.append(
+            f'[{name}] takes "title", "titles", "kind", "concepts" and "words", and needs "title" and "kind".'
+        )
+    if not isinstance(titles, dict) or not all(isinstance(one, str) and one for one in titles.values()):
+        problems.append(f'[{name}]: "titles" is a table of titles by language, such as {{ ko = "중국" }}.')
+        titles = {}
     if kind not in ("place", "kind"):
         problems.append(f'[{name}]: "kind" is "place" or "kind".')
     missing = [one for one in table.get("concepts", []) if one not in concepts]
@@ -213,4 +227,5 @@ def _told(
     terms += [
         term for one in table.get("words", []) for listed in words.get(one, {}).values() for term in listed.split(", ")
     ]
-    return Told(f"{kind}-{name}", str(table.get("title", name)), str(kind), tuple(dict.fromkeys(terms)))
+    title = str(table.get("title", name))
+    return Told(f"{kind}-{name}", title, str(kind), tuple(dict.fromkeys(terms)), tuple(titles.items()))

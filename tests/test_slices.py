@@ -26,7 +26,10 @@ from tests.telling import FRAME, HOUR, NOW, name
 ALPHA = Source("https://alpha.example/feed", "Alpha", "en", priority=7)
 BETA = Source("https://beta.example/feed", "베타", "ko")
 CUTS = Cuts(
-    (Told("place-china", "China", "place", ("china", "중국*")), Told("kind-return", "Sent back", "kind", ("북송*",))),
+    (
+        Told("place-china", "China", "place", ("china", "중국*"), (("ko", "중국"),)),
+        Told("kind-return", "Sent back", "kind", ("북송*",)),
+    ),
     (Saved("Border & sea", "border OR sea"), Saved("Beta", sources=frozenset({"베타"}))),
 )
 
@@ -176,6 +179,14 @@ def test_the_index_speaks_the_language_of_the_feed(desk: Desk) -> None:
     desk.publish()
     index = html.fromstring(desk.publisher.files["slice/index.html"])
     assert [heading.text for heading in index.iter("h2")] == ["언어별", "매체별", "장소별", "편집자가 고른 것"]
+    titles = [(one.get("lang"), one.text) for one in index.xpath("//ul/li/bdi")]
+    assert titles == [("ko", "한국어"), (None, "베타"), ("ko", "중국"), (None, "Beta")]
+    desk.frame = replace(desk.frame, language="de")
+    desk.publish()
+    assert ("en", "China") in [
+        (one.get("lang"), one.text)
+        for one in html.fromstring(desk.publisher.files["slice/index.html"]).xpath("//ul/li/bdi")
+    ]
 
 
 def test_slices_follow_the_configuration(desk: Desk) -> None:
@@ -203,14 +214,19 @@ def test_the_slices_that_ship_can_be_read() -> None:
     told = load_told("north-korean-defectors", Path(), pack.concepts)
     assert {one.kind for one in told} == {"place", "kind"}
     assert all(one.terms for one in told)
+    assert {tuple(language for language, _ in one.titles) for one in told} == {
+        ("ko", "ja", "zh", "zh-hant", "es", "fr", "de", "ru")
+    }
     assert load_told("coral-reefs", Path(), {}) == ()
 
 
 def test_a_mistake_in_a_file_of_slices_is_told_in_words(tmp_path: Path) -> None:
     """All of them at once, with the file and the table."""
     (tmp_path / "birds.toml").touch()
-    (tmp_path / "birds.slices.toml").write_text('[Nest]\n[song]\ntitle = "Song"\nkind = "sort"\nconcepts = ["trill"]\n')
+    (tmp_path / "birds.slices.toml").write_text(
+        '[Nest]\n[song]\ntitle = "Song"\nkind = "sort"\nconcepts = ["trill"]\ntitles = ["ko"]\n'
+    )
     with pytest.raises(ConfigError) as caught:
         load_told("birds.toml", tmp_path, {})
-    assert len(caught.value.problems) == 3
+    assert len(caught.value.problems) == 4
     assert all("birds.slices.toml" in problem for problem in caught.value.problems)
