@@ -130,6 +130,7 @@ class _State:
     changes: dict[str, int] = field(default_factory=dict)  # names of stories → the mark of their last change
     settings: dict[str, str] = field(default_factory=dict)
     shelf: dict[str, frozenset[str]] = field(default_factory=dict)  # id → the slices that it stands in
+    slices: dict[str, str] = field(default_factory=dict)  # name → version
     subscriptions: dict[str, Subscription] = field(default_factory=dict)  # by their tokens
     visits: dict[int, Past] = field(default_factory=dict)
     deeds: dict[int, Deed] = field(default_factory=dict)
@@ -558,13 +559,16 @@ class MemoryStore:
         found.sort(key=lambda one: one.told or one.updated, reverse=True)
         return tuple(found[offset : offset + limit])
 
-    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
+    def file(self, slices: Mapping[str, Collection[str]], version: str) -> None:
         with self._writing() as state:
-            before = {name for id in slices for name in state.shelf.get(id, ())}
+            touched = {name for id in slices for name in state.shelf.get(id, ())}.union(*slices.values())
             for id, names in slices.items():
                 told = id in state.stories and state.stories[id].told
                 state.shelf[id] = frozenset(names) if told else frozenset()
-        return frozenset(before.union(*slices.values()))
+            state.slices |= dict.fromkeys(touched, version)
+
+    def slices(self) -> Mapping[str, str]:
+        return dict(self._state.slices)
 
     def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
         state = self._state

@@ -318,11 +318,15 @@ class Store(Protocol):
         """Whether a story of this id was told once and is told no more, on its own or as part of another."""
         ...
 
-    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
+    def file(self, slices: Mapping[str, Collection[str]], version: str) -> None:
         """Have each of these stories (id → slices) stand in these slices and no others, in none if it is not told.
 
-        The names of the slices that any of them stood in before, or stands in now.
+        In the same transaction each slice that any of them stood in before, or stands in now, gets the version.
         """
+        ...
+
+    def slices(self) -> Mapping[str, str]:
+        """All slices that a story ever stood in: name → version."""
         ...
 
     def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:

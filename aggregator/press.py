@@ -182,15 +182,16 @@ class _Press:
 
         `mark`: of the last of the changes. `known`: slices that stand here, by name, each with its version and title;
         the same is returned. Versions are the store's, so that each place writes a slice that any of them found
-        touched. Six parameters, so that all that a publishing knows of slices comes in one call.
+        touched, and are given as stories are filed: who is killed before it has written them knows on its next start.
+        Six parameters, so that all that a publishing knows of slices comes in one call.
         """
-        refile = anew or self.store.get("cuts") != cuts.digest
-        touched = self._file_all(cuts, max_entries) if refile else self._file(cuts, changes)
-        versions: dict[str, str] = json.loads(self.store.get("slices") or "{}")
-        if touched or refile:
-            versions |= dict.fromkeys(sorted(touched), f"{mark} {cuts.digest}")
-            self.store.put("slices", json.dumps(versions))
+        version = f"{mark} {cuts.digest}"
+        if anew or self.store.get("cuts") != cuts.digest:
+            self._file_all(cuts, max_entries, version)
             self.store.put("cuts", cuts.digest)
+        else:
+            self._file(cuts, changes, version)
+        versions = self.store.slices()
         standing, listed = dict[str, str](), list[Slice]()
         for cut in published(cuts, self.frame.sources, versions, wording(self.frame.language)):
             form = f"{versions[cut.name]} {cut.title}"
@@ -213,26 +214,24 @@ class _Press:
             told = [told_in(one, standing_in(name, one), priority, self.frame.language) for one in told]
         return edition(replace(self.frame, gone=(), pages=0), told)
 
-    def _file(self, cuts: Cuts, ids: Collection[str]) -> frozenset[str]:
-        """File these stories, known by any of their ids, where they stand by now; the slices that this touches."""
-        waiting, touched = list(ids), frozenset[str]()
+    def _file(self, cuts: Cuts, ids: Collection[str], version: str) -> None:
+        """File these stories, known by any of their ids, where they stand by now."""
+        waiting = list(ids)
         while part := waiting[:AT_ONCE]:
             del waiting[:AT_ONCE]
             found = self.store.named(part)
             own = {id for id, story in found.items() if story.id == id}
-            touched |= self._shelve(cuts, [found[id] for id in part if id in own])
-            touched |= self.store.file({id: () for id in part if id not in own})
-        return touched
+            self._shelve(cuts, [found[id] for id in part if id in own], version)
+            self.store.file({id: () for id in part if id not in own}, version)
 
-    def _file_all(self, cuts: Cuts, max_entries: int) -> frozenset[str]:
-        touched = self._shelve(cuts, self.store.stories(max_entries or None))
+    def _file_all(self, cuts: Cuts, max_entries: int, version: str) -> None:
+        self._shelve(cuts, self.store.stories(max_entries or None), version)
         for page in range(1, self.frame.pages + 1):
-            touched |= self._shelve(cuts, self.store.page(page))
-        return touched
+            self._shelve(cuts, self.store.page(page), version)
 
-    def _shelve(self, cuts: Cuts, stories: Iterable[StoredStory]) -> frozenset[str]:
+    def _shelve(self, cuts: Cuts, stories: Iterable[StoredStory], version: str) -> None:
         sources = {source.url: source for source in self.frame.sources}
-        return self.store.file({one.id: filed(cuts, one, sources) if one.told else () for one in stories})
+        self.store.file({one.id: filed(cuts, one, sources) if one.told else () for one in stories}, version)
 
     def print_all(self, max_entries: int) -> None:
         """Write every story's page and every page of the archive anew, and remove the pages of no story."""

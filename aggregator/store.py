@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -270,17 +271,23 @@ class SqlStore:
             found = connection.execute(_GONE.where(gone.c.id == id)).one_or_none()
         return found is not None and found.into in (None, id)
 
-    def file(self, slices: Mapping[str, Collection[str]]) -> frozenset[str]:
-        touched = {name for names in slices.values() for name in names}
+    def file(self, slices: Mapping[str, Collection[str]], version: str) -> None:
         if not slices:
-            return frozenset()
+            return
+        touched = {name for names in slices.values() for name in names}
         with self._database.writing() as connection:
             for id, names in slices.items():
                 touched.update(connection.execute(_SHELVED, {"id_": id}).scalars())
                 connection.execute(_UNSHELVE, {"id_": id})
                 if names:
                     connection.execute(_SHELVE, [{"slice": name, "id": id} for name in sorted(names)])
-        return frozenset(touched)
+            work = SqlWork(connection)
+            versions = json.loads(work.get(_SLICES) or "{}")
+            work.put(_SLICES, json.dumps(versions | dict.fromkeys(sorted(touched), version)))
+
+    def slices(self) -> Mapping[str, str]:
+        versions: dict[str, str] = json.loads(self.get(_SLICES) or "{}")
+        return versions
 
     def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
         with self._database.reading() as connection:
@@ -436,6 +443,7 @@ _GONE = (
     .outerjoin_from(gone, story_name, story_name.c.name == gone.c.id)
     .outerjoin(story, and_(story.c.number == story_name.c.story, story.c.told.is_not(None)))
 )
+_SLICES = "slices"  # setting: name → version
 _SHELVED = select(shelf.c.slice).where(shelf.c.id == bindparam("id_"))
 _UNSHELVE = delete(shelf).where(shelf.c.id == bindparam("id_"))
 _SHELVE = text(

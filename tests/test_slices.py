@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, cast
 
 import feedparser
 import pytest
@@ -170,6 +171,41 @@ def test_a_story_leaves_the_slices_that_it_stood_in(desk: Desk) -> None:
     desk.publish()
     assert desk.slices() == set()
     assert b"No story yet" in desk.publisher.files["slice/index.html"]
+
+
+class DiesOnceFiled:
+    """A store whose process is killed as soon as stories are filed, before anything else is noted or written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def file(self, *given: Any) -> None:
+        self._store.file(*given)
+        raise KeyboardInterrupt
+
+
+def test_a_slice_that_a_story_left_is_written_whoever_was_killed_meanwhile(desk: Desk) -> None:
+    """Which slices a filing touched is known as soon as it has happened, in every folder that is published."""
+    one = desk.put(1, "Held in China")
+    desk.put(2, "Held in China, too")
+    desk.publish()
+    elsewhere = MemoryPublisher()
+    publish(desk.store, elsewhere, desk.frame, 10, desk.cuts)
+    with desk.store.begin() as work:
+        held = desk.store.item(one)
+        assert held
+        work.edit(one, Judged(replace(held.item, title="Held elsewhere"), held.verdict), ())
+    dying = cast(Store, DiesOnceFiled(desk.store))
+    with pytest.raises(KeyboardInterrupt):
+        publish(dying, desk.publisher, desk.frame, 10, desk.cuts)
+    assert desk.titles("place-china") == ["Held in China, too", "Held in China"]
+    desk.publish()
+    assert desk.titles("place-china") == ["Held in China, too"]
+    publish(desk.store, elsewhere, desk.frame, 10, desk.cuts)
+    assert elsewhere.files == desk.publisher.files
 
 
 def test_the_index_speaks_the_language_of_the_feed(desk: Desk) -> None:
