@@ -19,14 +19,16 @@ from aggregator.config import Config, load
 from aggregator.desk import Desk
 from aggregator.errors import AggregatorError, ConfigError
 from aggregator.guard import Guard
-from aggregator.health import Overview, metrics
+from aggregator.health import Overview
 from aggregator.inquiry import Search
+from aggregator.metrics import metrics
 from aggregator.office import routes
 from aggregator.ports import Clock
 from aggregator.push import Push
 from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app
 from aggregator.settle import Settled
+from aggregator.version import version
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -209,7 +211,7 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
     pages = build_app(
         app.config.resolve(app.config.feed.output),
         health=lambda: _health(app),
-        metrics=lambda: metrics(_overview(app)),
+        metrics=lambda: metrics(_overview(app), version()),
         status=routes(_desk(app, rounds), Guard(app.config.server.token, app.config.feed.link), app.collector.clock),
         hooks=_hooks(app, rounds.push),
         hub=app.config.push.hub,

@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 import requests
@@ -22,6 +21,7 @@ from aggregator.freshness import freshness
 from aggregator.model import Answer, Fetched, NotModified, Refused, Source, Task, Validators
 from aggregator.ports import Clock
 from aggregator.transport import Transport
+from aggregator.version import version
 
 _ACCEPT = (
     "application/atom+xml, application/rss+xml, application/feed+json, application/rdf+xml;q=0.9, "
@@ -155,7 +155,7 @@ class _Journey:
 
 def agent(settings: config.Fetch, contact: str) -> str:
     """How we introduce ourselves; `contact`: an address that tells a server's operator who we are."""
-    return settings.user_agent or f"aggregator/{_version()} (+{contact})"
+    return settings.user_agent or f"aggregator/{version()} (+{contact})"
 
 
 def _asked_with(task: Task) -> Validators:
@@ -242,10 +242,3 @@ def _split(url: str) -> SplitResult:
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise Trouble(Fault.BAD_ADDRESS, detail="only http: and https: with a host name are known")
     return parts
-
-
-def _version() -> str:
-    try:
-        return metadata.version("aggregator")
-    except metadata.PackageNotFoundError:
-        return "0"

