@@ -120,6 +120,8 @@ format: $(VENV)/.dev
 lock: $(VENV)/.dev
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
 	  --group build pyproject.toml --output-file requirements.lock
+	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --no-header --python-version 3.11 \
+	  --group build --extra postgresql --constraints requirements.lock pyproject.toml --output-file requirements-postgresql.lock
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
 	  --group build --group dev --extra postgresql --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
 
