@@ -1,6 +1,7 @@
 """Learn the weights of aggregator/likeness.py from labelled items, and say how well they do on events held out.
 
     python tests/curation/stories_fit.py            measure by cross-validation, whole events held out
+    python tests/curation/stories_fit.py --unseen   measure the weights that ship on stories_unseen.jsonl
     python tests/curation/stories_fit.py --write    fit on everything and write aggregator/lexicon/likeness.json
 
 scikit-learn is needed here and nowhere else.
@@ -314,11 +315,15 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--write", action="store_true")
     ask.add_argument("--extra", action="store_true", help="measure on the half of stories_more.jsonl that no fit sees")
+    ask.add_argument("--unseen", action="store_true", help="measure the weights that ship on stories_unseen.jsonl")
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
     ask.add_argument("--draws", type=int, default=2)
     ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
+    if args.unseen:
+        measure_shipped(load(DATA / "stories_unseen.jsonl"), args.draws)
+        return
     items = load(DATA / "items.jsonl")
     items += told_before(items)
     more = load(DATA / "stories_more.jsonl") if (DATA / "stories_more.jsonl").exists() else []
@@ -367,6 +372,15 @@ def measure(held: Held, items: Sequence[Labelled], args: argparse.Namespace) -> 
         print(f"threshold {threshold}")
         for label in ("as dated", "30 days", "10 days"):
             report(label, by_label[threshold, label])
+
+
+def measure_shipped(items: Sequence[Labelled], draws: int) -> None:
+    """Fold items that nothing was learned from as the program does, and print how well that went."""
+    by_label: dict[str, list[Score]] = defaultdict(list)
+    for label, dated in variants([*items, *told_before(items)], draws):
+        by_label[label].append(score(dated, cluster(Folder(), dated)))
+    for label, results in by_label.items():
+        report(label, results)
 
 
 def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple[str, str], float]) -> None:
