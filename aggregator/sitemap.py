@@ -60,7 +60,7 @@ def find(data: bytes, url: str) -> tuple[FeedHead, list[Raw]]:
     if entries and not found:
         raise FeedError("the sitemap names pages without titles: only a Google News sitemap (news:title) can be read")
     found.sort(key=lambda raw: parse_time(raw.published) or _LONG_AGO, reverse=True)
-    publication = next((_texts(one) for one in root.iter("{*}publication")), {})
+    publication = next((_texts(one) for one in root.iter() if _local(one) == "publication"), {})
     language = clean_language_tag(publication.get("language", ""))
     return FeedHead("sitemap", publication.get("name", "")[:200], publishable_link("/", url), language), found
 
@@ -83,7 +83,7 @@ def _entry(entry: etree._Element) -> Raw | None:
     title, link = news.get("title", ""), place.get("loc", "")
     if not title:
         return None
-    publication = next((_texts(one) for one in entry.iter("{*}publication")), {})
+    publication = next((_texts(one) for one in entry.iter() if _local(one) == "publication"), {})
     published, words = news.get("publication_date", ""), news.get("keywords", "")
     mark = digest("\0".join((title, link, published, words)).encode("utf-8", "replace"))
     return Raw(
@@ -107,4 +107,5 @@ def _named(element: etree._Element) -> Iterator[tuple[str, str]]:
 
 
 def _local(element: etree._Element) -> str:
-    return etree.QName(element).localname.lower() if isinstance(element.tag, str) else ""
+    """Its name without namespace or prefix; one that was never declared stays in the tag ("news:title")."""
+    return element.tag.rpartition("}")[2].rpartition(":")[2].lower() if isinstance(element.tag, str) else ""

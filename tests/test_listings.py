@@ -152,6 +152,14 @@ def test_what_is_no_news_sitemap_is_a_failure_in_words(text: str, said: str) -> 
         parse.read("https://news.example/s.xml", text.encode(), None, sitemap(), Known(), direct)
 
 
+def test_sitemap_with_an_undeclared_prefix_is_read() -> None:
+    """The prefix says enough where its declaration was forgotten; fuzzing found that it cost the visit."""
+    data = b"<urlset><url><loc>https://news.example/1</loc><n:news><n:publication><n:language>en-GB</n:language>"
+    data += b"</n:publication><n:title>Defector speaks</n:title></n:news></url></urlset>"
+    (item,) = parse.read(PAGE, data, None, sitemap(), Known(), direct).items
+    assert (item.title, item.language) == ("Defector speaks", "en-GB")
+
+
 def test_sitemap_declares_no_entities() -> None:
     """Nothing is expanded and nothing outside is read."""
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>'
