@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
 CONFIG ?= config.toml
+FUZZ_SECONDS ?= 180
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -20,7 +21,8 @@ help:
 	@echo "make run      set up and start: reads the sources, publishes, serves (Ctrl-C stops)"
 	@echo "make test     set up and run every check and test"
 	@echo "make bench    print the benchmarks' tables"
-	@echo "make soak     kill the program a thousand times, and let a year of 200 sources pass (an hour)"
+	@echo "make soak     kill the program a thousand times, and let a year of 200 sources pass, look for inputs"; \
+	echo "              that break a law of any part (FUZZ_SECONDS=180 for each of seven): two hours"
 	@echo "make format   bring the code into its form"
 	@echo "make lock     choose the newest allowed version of every dependency"
 	@echo "make clean    remove what make, the tests and the caches left; keeps feeds/"
@@ -51,6 +53,12 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
+# What looks for inputs that break a law is to be had for few machines; elsewhere, what it once found is tried all the same.
+$(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.dev
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements-fuzz.lock 2> /dev/null \
+	  || echo "atheris cannot be had here: no new inputs are looked for, those that were found before are tried."
+	@touch $@
+
 # --- use ---
 
 .PHONY: run
@@ -68,7 +76,7 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy
 
 # Much of what the tests do is waiting for processes, so a second one halves the time; more would disturb each other.
-pytest: $(VENV)/.dev tools
+pytest: $(VENV)/.fuzz tools
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 tools:
@@ -104,9 +112,10 @@ bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks
 
 .PHONY: soak
-soak: $(VENV)/.dev
+soak: $(VENV)/.fuzz
 	@$(BIN)/python -m tests.soak.crashes
 	@$(BIN)/python -m tests.soak.year
+	@$(BIN)/python -m tests.soak.fuzz --seconds $(FUZZ_SECONDS)
 	@HYPOTHESIS_PROFILE=search $(BIN)/pytest $(shell grep -l hypothesis tests/test_*.py)
 
 # --- care ---
@@ -124,7 +133,9 @@ lock: $(VENV)/.dev
 	  --group build --extra postgresql --constraints requirements.lock pyproject.toml --output-file requirements-postgresql.lock
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
 	  --group build --group dev --extra postgresql --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
+	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
+	  --group pyproject.toml:fuzz --output-file requirements-fuzz.lock
 
 clean:
-	@rm -rf $(VENV) build dist build.log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info tests/node_modules
+	@rm -rf $(VENV) build dist build.log .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz *.egg-info tests/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
