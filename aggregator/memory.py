@@ -46,7 +46,7 @@ from aggregator.model import (
     Withholding,
 )
 from aggregator.pace import CLOCK_ERROR, adopted
-from aggregator.planting import seed_judged, seed_told
+from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.search import Query, document_of, fits
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
@@ -218,7 +218,7 @@ class MemoryWork:
         self._retell(self._name(story), told=told, lead=lead, updated=updated)
 
     def merge(self, story: str, into: str, now: datetime) -> None:
-        """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
+        """As the port says; the merged story was told as `planting.merged_told` says, and is a seed if either is."""
         gone, stays = self._name(story), self._name(into)
         if gone == stays:
             return
@@ -229,7 +229,7 @@ class MemoryWork:
             if own == gone:
                 self._state.names[name] = stays
         old, new = self._state.stories.pop(gone), self._state.stories[stays]
-        told = min((one for one in (old.told, new.told) if one is not None), default=None)
+        told = merged_told((old.seed, old.told), (new.seed, new.told))
         self._note_telling(stays, told, now)
         kept_back = joined(old.withholding, new.withholding)
         self._retell(stays, told=told, seed=old.seed or new.seed, withholding=kept_back)

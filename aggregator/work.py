@@ -33,7 +33,7 @@ from aggregator.candidates import Hit, nearest, representatives
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.holding import joined
 from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit, Withholding
-from aggregator.planting import seed_judged, seed_told
+from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.schema import (
     change,
     deed,
@@ -248,13 +248,13 @@ class SqlWork:
         self._set(row.number, told=rows.micros(told), lead=lead, updated=rows.micros(updated))
 
     def merge(self, story: str, into: str, now: datetime) -> None:
-        """As the port says; the merged story was told when the first of the two was, and is a seed if either is."""
+        """As the port says; the merged story was told as `planting.merged_told` says, and is a seed if either is."""
         old, stays = self._story_row(story), self._story_row(into)
         if old.number == stays.number:
             return
         self._note_telling(old, None, now)
         self._touch(stays.number)
-        told = min((one for one in (old.told, stays.told) if one is not None), default=None)
+        told = merged_told((old.seed, old.told), (stays.seed, stays.told))
         self._note_telling(stays, rows.moment(told), now)
         self._set(stays.number, told=told, seed=old.seed or stays.seed)
         already = select(parted.c.item).where(parted.c.story == stays.number)

@@ -1124,6 +1124,19 @@ class TestSeeds:
         assert (story.id, story.seed, story.told) == ("urn:uuid:1", True, NOW - 300 * DAY)
         assert len(store.stories()) == 3
 
+    @pytest.mark.parametrize(("one", "into"), [("urn:uuid:1", "urn:uuid:s1"), ("urn:uuid:s1", "urn:uuid:1")])
+    def test_what_turns_out_to_repeat_an_unpublished_seed_leaves_the_feed(
+        self, store: Store, one: str, into: str
+    ) -> None:
+        """Else the seed would appear among what readers have seen, under an id that is new to them."""
+        store.plant(SEEDS, NOW, publish=False)
+        tell(store, "urn:uuid:1", (judged("1"), ()), now=NOW)
+        with store.begin() as work:
+            work.merge(one, into=into, now=NOW + HOUR)
+        assert store.stories() == ()
+        assert store.is_gone("urn:uuid:1")
+        assert story_of(store, "urn:uuid:s1").seed
+
 
 class TestTransactions:
     def test_an_exception_undoes_everything(self, store: Store) -> None:
