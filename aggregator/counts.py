@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+import tomli
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ _MONTH_DAY = re.compile(r"\b([^\W\d_]{3,12})\.?\s(\d{1,2})(?:st|nd|rd|th)?(?![\d
 @cache
 def _words() -> dict[str, dict[str, str]]:
     """Language → number word → its digits; under "scales": a word that multiplies → what it multiplies by."""
-    table = tomllib.loads(files("aggregator").joinpath("lexicon", "numbers.toml").read_text("utf-8"))
+    table = tomli.loads(files("aggregator").joinpath("lexicon", "numbers.toml").read_text("utf-8"))
     return {
         language: {word: digits for digits, words in entries.items() for word in words.split(", ")}
         for language, entries in table.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,8 @@ from importlib.resources import files
 from operator import mul
 from typing import Any
 from zlib import crc32
+
+import tomli
 
 from aggregator.counts import counts
 from aggregator.names import names
@@ -51,13 +52,13 @@ class Facts:
 def lexicon() -> dict[str, dict[str, dict[str, str]]]:
     """Facet → concept → language → terms, as the files have them."""
     folder = files("aggregator").joinpath("lexicon")
-    return {facet: tomllib.loads(folder.joinpath(f"{facet}.toml").read_text("utf-8")) for facet in FACETS}
+    return {facet: tomli.loads(folder.joinpath(f"{facet}.toml").read_text("utf-8")) for facet in FACETS}
 
 
 @cache
 def _marks() -> dict[str, dict[str, str]]:
     """Mark → language → terms, as lexicon/marks.toml has them."""
-    kinds = tomllib.loads(files("aggregator").joinpath("lexicon", "marks.toml").read_text("utf-8"))
+    kinds = tomli.loads(files("aggregator").joinpath("lexicon", "marks.toml").read_text("utf-8"))
     return {f"{kind}.{value}": languages for kind, values in kinds.items() for value, languages in values.items()}
 
 
@@ -81,7 +82,7 @@ def facet_of() -> dict[str, str]:
 @cache
 def lexicon_groups() -> Mapping[str, Any]:
     """What lexicon/groups.toml says of concepts and words beside their terms."""
-    return tomllib.loads(files("aggregator").joinpath("lexicon", "groups.toml").read_text("utf-8"))
+    return tomli.loads(files("aggregator").joinpath("lexicon", "groups.toml").read_text("utf-8"))
 
 
 @cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import product
+
+import tomli
 
 # A name is reduced to a skeleton in which all romanisations meet: Revised, McCune-Reischauer, the North's, the forms
 # that people choose for themselves, and what Cyrillic and kana make of them. One letter stands for each series of
@@ -101,7 +102,7 @@ class _Tables:
 
 @cache
 def _tables() -> _Tables:
-    table = tomllib.loads(files("aggregator").joinpath("lexicon", "names.toml").read_text("utf-8"))
+    table = tomli.loads(files("aggregator").joinpath("lexicon", "names.toml").read_text("utf-8"))
     surnames, hangul = table["surnames"], table["hangul"]
     return _Tables(
         words=frozenset(table["words"]["hangul"].split()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -11,6 +10,8 @@ from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import tomli
 
 from aggregator.errors import ConfigError
 from aggregator.facts import lexicon
@@ -186,8 +187,8 @@ def load_told(pack: str, base: Path, concepts: Mapping[str, tuple[str, ...]]) ->
     if not file.is_file():
         return ()
     try:
-        tables = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomli.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}.") from error
     words = {name: terms for facet in lexicon().values() for name, terms in facet.items()}
     problems: list[str] = []

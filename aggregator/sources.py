@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import tomli
 from lxml import etree
 
 from aggregator.errors import ConfigError, NotFoundError
@@ -168,7 +168,7 @@ def _is_meant(listed: object, url: str) -> bool:
 
 
 def _refuse_inline(text: str) -> None:
-    if "source" in tomllib.loads(text) and not any(_source_tables(section) for section in _sections(text)[1:]):
+    if "source" in tomli.loads(text) and not any(_source_tables(section) for section in _sections(text)[1:]):
         raise ConfigError("The sources are listed as source = [...]; write each as a [[source]] table, then try again.")
 
 
@@ -189,15 +189,15 @@ def _sections(text: str) -> list[str]:
 
 def _readable(toml: str) -> bool:
     try:
-        tomllib.loads(toml)
-    except tomllib.TOMLDecodeError:
+        tomli.loads(toml)
+    except tomli.TOMLDecodeError:
         return False
     return True
 
 
 def _source_tables(section: str) -> list[dict[str, Any]]:
     """The `[[source]]` table that a section is, as a list of one; else none."""
-    tables = tomllib.loads(section).get("source")
+    tables = tomli.loads(section).get("source")
     return tables if isinstance(tables, list) else []
 
 

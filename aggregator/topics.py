@@ -13,13 +13,14 @@ import copy
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from aggregator.errors import ConfigError
 from aggregator.learning import Model, signs
@@ -105,6 +106,7 @@ def load_pack(name_or_path: str, base: Path) -> Pack:
 _KEYS = ("title", "bias", "band", "places", "scopes", "concepts", _MASK, _BOILERPLATE, "rules")
 _RULE_KEYS = ("name", "all", "none", "near", "weight")
 _PLACE_KEYS = tuple(asdict(Places()))
+_LETTER = re.compile(r"[^\W_]")  # or a digit
 
 
 class _Reader:
@@ -154,7 +156,7 @@ class _Reader:
                 continue
             for term in filter(None, map(str.strip, re.split(r"[;\n]", text))):
                 found[term] = None
-                if not any(character.isalnum() for character in term):
+                if not _LETTER.search(term):
                     self.complain(f'{place}, {language}: "{term}" has no letter to look for.')
         return tuple(found)
 
@@ -195,8 +197,8 @@ class _Reader:
 def parse_pack(text: str, where: str) -> Pack:
     """The pack in a TOML text; `where` names it in complaints and, without its ending, is the pack's name."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not readable as TOML: {error}.") from error
     read = _Reader(where)
     read.known(document, _KEYS, "the pack")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+
+import tomli
 
 from aggregator.model import Evidence
 
@@ -111,7 +112,7 @@ class Wording:
 @cache
 def wording(language: str) -> Wording:
     """The words of a BCP 47 tag's language; English where the table does not have it."""
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+    table = tomli.loads(_TABLE.read_text(encoding="utf-8"))
     first, *further = language.lower().split("-")
     name = "zh-hant" if first == "zh" and _TRADITIONAL.intersection(further) else first if first in table else "en"
     words = table[name]

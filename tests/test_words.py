@@ -2,11 +2,15 @@
 
 import pickle
 import time
+from itertools import chain
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from aggregator import words
+from aggregator.topics import load_pack
 from aggregator.words import Matcher, comparable, sentence_hash, sentences
 
 wild = st.text(alphabet=st.characters(codec="utf-8"), max_size=60)
@@ -144,3 +148,13 @@ def test_a_sentence_hash_sees_letters_and_digits_alone() -> None:
 def test_sentence_hashes_are_stable() -> None:
     """They are stored, so they must not change between versions."""
     assert sentence_hash("Donate today") == 4682968277795680490
+
+
+@pytest.mark.parametrize("name", ["north-korean-defectors", "coral-reefs"])
+def test_the_short_way_to_a_simple_term_leads_to_the_same_patterns(name: str) -> None:
+    """What a plain word or phrase is looked for by is what any term would be, read in full."""
+    pack = load_pack(name, Path())
+    terms = [*chain.from_iterable(pack.concepts.values()), *pack.masks, *pack.boilerplate, "dəfector*", "미 국무부*"]
+    for term in terms:
+        folded = comparable(term)
+        assert list(words._patterns("x", term)) == list(words._written("x", term, folded)), term
