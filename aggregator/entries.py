@@ -170,6 +170,7 @@ def _evidence(evidence: Evidence | None) -> Evidence | None:
     return replace(evidence, other=clean(evidence.other), details=_distinct(evidence.details))
 
 
+@lru_cache(maxsize=256)
 def _language(tag: str | None) -> str | None:
     return clean_language_tag(tag) if tag else None
 

@@ -32,6 +32,7 @@ class FolderPublisher:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._swept = False
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -52,7 +53,8 @@ class FolderPublisher:
         targets = {name: self._folder / _checked(name) for name in files}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
+            if not self._swept:
+                self._sweep()
             changed = tuple(name for name, content in files.items() if not _holds(targets[name], content))
             self._replace({targets[name]: files[name] for name in changed})
         except OSError as error:
@@ -68,6 +70,8 @@ class FolderPublisher:
                 with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                     target.unlink()
                     removed.append(name)
+            if removed:
+                self._sweep()
         except OSError as error:
             raise PublishError(_in_words(self._folder, error)) from error
         return tuple(removed)
@@ -117,7 +121,11 @@ class FolderPublisher:
             _force_to_disk(folder)
 
     def _sweep(self) -> None:
-        """Remove what writers that were killed left unfinished; a living writer's files are left alone."""
+        """Remove what writers that were killed left unfinished; a living writer's files are left alone.
+
+        It goes through all that was ever published: at first, and where something has to be gone, but not each time.
+        """
+        self._swept = True
         for path in _unfinished_files(self._folder):
             match = _UNFINISHED.fullmatch(path.name)
             if match and not _is_running(int(match[1])):
