@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aggregator import pipeline, press, teaching
+from aggregator import notices, pipeline, press, teaching
+from aggregator.channels import Channel
 from aggregator.config import Config, SliceTable, nearest
 from aggregator.database import unused
 from aggregator.engine import Children, Threads, registrable_domain
@@ -41,7 +42,7 @@ from aggregator.normalise import without_password
 from aggregator.pace import Bounds
 from aggregator.pipeline import Collector
 from aggregator.planting import PLANTED
-from aggregator.ports import Clock, Engine, Publisher, Store
+from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
@@ -84,6 +85,7 @@ class App:
     rules: Rules
     publisher: Publisher
     frame: Edition
+    outbox: Outbox | None = None  # None: nobody is told
     cuts: Cuts = Cuts()  # noqa: RUF009 (frozen)
     holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
 
@@ -110,6 +112,17 @@ class App:
     def is_behind(self) -> bool:
         """Whether publishing would bring something; see press.is_behind."""
         return press.is_behind(self.store, self.publisher)
+
+    def address(self) -> None:
+        """Put what is new for each channel into the outbox; see notices.fill."""
+        if self.outbox is not None and (channels := self.config.channels()):
+            notices.fill(self.store, self.outbox, channels, self.frame.sources, self.collector.clock.now())
+
+    def deliver(self, channel: Channel, courier: Courier) -> notices.Told | None:
+        """Tell a channel the next message that waits for it; None: there is none."""
+        if self.outbox is None:
+            return None
+        return notices.deliver(self.store, self.outbox, channel, courier, self.frame, self.collector.clock.now())
 
     def forget(self) -> int:
         """Let go of what the configuration does not keep any longer; how many items that was."""
@@ -167,7 +180,7 @@ def rules(config: Config, subject: Subject) -> Rules:
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[Store]:
+def open_store(config: Config) -> Iterator[SqlStore]:
     """The store alone, for commands that only look or that carry the curator's word."""
     store = SqlStore(config.store_url)
     try:
@@ -200,6 +213,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
         now = clock.now()
         _agree_on_time(store, now)
         store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
+        store.outbox.enlist([channel.name for channel in config.channels()], now)
         _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
         judge = _keep_up(store, settling, subject.judge, config, now)
         collector, engine = stack.enter_context(_reading(config, subject, clock))
@@ -211,6 +225,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
             rules=settling,
             publisher=FolderPublisher(config.resolve(config.feed.output)),
             frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
+            outbox=store.outbox,
             cuts=_cuts(config, subject),
         )
 
@@ -219,6 +234,7 @@ def overview(config: Config, clock: Clock) -> Overview:
     """How all configured sources are doing, those never visited included."""
     with open_store(config) as store:
         known = {one.source.url: one for one in store.health()}
+        channels = store.outbox.health()
     listed = [(source, enabled) for enabled in (True, False) for source in config.listed(enabled=enabled)]
     sources = tuple(
         replace(known[source.url], source=source, enabled=enabled)
@@ -226,7 +242,7 @@ def overview(config: Config, clock: Clock) -> Overview:
         else SourceHealth(source, enabled)
         for source, enabled in listed
     )
-    return Overview(sources, clock.now())
+    return Overview(sources, clock.now(), channels)
 
 
 def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[bool, str]]:
@@ -314,6 +330,11 @@ def _preloaded(config: Config) -> tuple[str, ...]:
 def hubs(config: Config) -> Hubs:
     """The way to WebSub hubs."""
     return Hubs(config.fetch, agent(config.fetch, _contact(config)))
+
+
+def agent_of(config: Config) -> str:
+    """How the program introduces itself to those whom it tells of news."""
+    return agent(config.fetch, _contact(config))
 
 
 def _contact(config: Config) -> str:

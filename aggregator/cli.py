@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 
 from aggregator import app as application
-from aggregator import cli_curation, cli_safety, cli_sources, push, report
+from aggregator import cli_curation, cli_notify, cli_safety, cli_sources, push, report
 from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
+from aggregator.notifier import Couriers
 from aggregator.press import Published
 from aggregator.settle import Settled
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, err, guarded, log_plainly, out
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(cli_sources.app, name="sources")
 cli_curation.register(app)
 cli_safety.register(app)
+cli_notify.register(app)
 
 
 def main() -> None:
@@ -61,6 +63,9 @@ def run(
         done = opened.publish()
         report.show(out, report.published(done, configuration.resolve(configuration.feed.output)))
         _announce(opened, done)
+        if configuration.notify:
+            with closing(Couriers(configuration)) as couriers:
+                cli_notify.tell_all(opened, couriers)
         opened.forget()
     if stopped.is_set():
         raise typer.Exit(130)  # as a shell calls what Ctrl-C ended
@@ -181,6 +186,8 @@ def status(config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
         report.show(out, report.as_json(overview.as_table()))
     else:
         report.show(out, report.sources(overview))
+        if overview.channels:
+            report.show(out, report.channels(overview.channels, overview.now))
         report.show(out, report.worries(overview))
     raise typer.Exit(1 if overview.worries() else 0)
 

@@ -6,18 +6,21 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomli
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from aggregator.channels import WEEKDAYS, Channel, Hours, fault, kind_of, names
 from aggregator.errors import ConfigError, QueryError
 from aggregator.model import Rights, Selectors, Source
 from aggregator.normalise import source_key, without_password
 from aggregator.search import parse
+from aggregator.slices import Saved
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _YEAR = 366 * 86400  # seconds
@@ -143,6 +146,38 @@ class Push(_Table):
     callback: Literal[""] | WebAddress = ""
 
 
+class Mail(_Table):
+    """The way out for mail."""
+
+    server: str = Field(default="", repr=False)
+    sender: str = ""
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError('a time zone is named like "Asia/Seoul" or "UTC"') from None
+    return value
+
+
+class NotifyTable(_Table):
+    """Somebody who is told of new stories: of each at once, or in a digest."""
+
+    name: Annotated[str, Field(min_length=1)]
+    to: Annotated[list[str], Field(min_length=1, repr=False)]
+    secret: str = Field(default="", repr=False)
+    every: Literal["story", "day", "week"] = "story"
+    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "07:00"
+    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    query: Annotated[str, AfterValidator(_query)] = ""
+    languages: list[Language] = []
+    sources: list[str] = []
+    burst: Annotated[int, Field(ge=1, le=100)] = 5
+    allow_private_addresses: bool = False
+
+
 def _selector(value: str) -> str:
     from aggregator.webpage import fault  # loads lxml and cssselect, for the few who need them
 
@@ -209,6 +244,8 @@ class Document(_Table):
     push: Push = Push()
     source: list[SourceTable] = []
     slice: list[SliceTable] = []
+    mail: Mail = Mail()
+    notify: list[NotifyTable] = []
 
 
 class Config(Document):
@@ -232,6 +269,14 @@ class Config(Document):
         """The sources as the flow knows them, in the order of the file."""
         return tuple(_source(table) for table in self.source if table.enabled is enabled)
 
+    def channels(self) -> tuple[Channel, ...]:
+        """Who is told of new stories, one for each address."""
+        return tuple(
+            _channel(table, name, address)
+            for table in self.notify
+            for name, address in zip(names(table.name, table.to), table.to, strict=True)
+        )
+
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read a configuration file; ConfigError names every mistake in it: file, key, and what would be right."""
@@ -246,11 +291,14 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
     server, wrong = _with_token(document.server, environ)
     problems += wrong
+    mail, notify, unready = _with_receivers(document, environ)
+    problems += unready
     if problems:
         raise ConfigError(*(f"{path}: {problem}" for problem in problems))
     fields: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
     store = document.store.model_copy(update={"url": store_url})
     fields |= {"source": sources, "store": store, "server": server, "path": path.absolute()}
+    fields |= {"mail": mail, "notify": notify}
     return Config(**fields)
 
 
@@ -289,6 +337,22 @@ def _source(table: SourceTable) -> Source:
     )
 
 
+def _channel(table: NotifyTable, name: str, address: str) -> Channel:
+    kind, languages = kind_of(address), frozenset(tag.split("-")[0].lower() for tag in table.languages)
+    weekday = WEEKDAYS.index(table.day) if table.every == "week" else None
+    at_once = table.every == "story"
+    return Channel(
+        name=name,
+        kind=kind,
+        address=address,
+        secret=table.secret,
+        asks=Saved(table.name, table.query, languages, frozenset(table.sources)),
+        hours=None if at_once else Hours(time.fromisoformat(table.at), table.timezone, weekday),
+        burst=table.burst if at_once and kind != "webhook" else 0,
+        allow_private=table.allow_private_addresses,
+    )
+
+
 def _expand(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
     """Text with ${VAR} replaced, and the names of the variables that are not set."""
     names = re.findall(r"\$\{(\w+)\}", text)
@@ -317,6 +381,29 @@ def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tupl
                 ]
         sources.append(table.model_copy(update={"headers": headers}))
     return sources, problems
+
+
+def _with_receivers(document: Document, environ: Mapping[str, str]) -> tuple[Mail, list[NotifyTable], list[str]]:
+    server, missing = _expand(document.mail.server, environ)
+    problems = [f"[mail] server: the environment variable {name} is not set" for name in missing]
+    tables, called = [], set[str]()
+    for number, table in enumerate(document.notify, 1):
+        place = f"[[notify]] {number} ({table.name})"
+        expanded = [_expand(text, environ) for text in (*table.to, table.secret)]
+        *to, secret = (text for text, _ in expanded)
+        unset = [name for _, names in expanded for name in names]
+        problems += [f"{place}: the environment variable {name} is not set" for name in unset]
+        if not unset:
+            problems += [f"{place}: {said}" for address in to if (said := fault(address, secret))]
+        if table.name in called:
+            problems.append(f"{place}: another one has this name already; give one of them another")
+        called.add(table.name)
+        if any(kind_of(address) == "mail" for address in to) and not (server and document.mail.sender):
+            problems.append(f"{place}: mail needs [mail] server and sender")
+        tables.append(table.model_copy(update={"to": to, "secret": secret}))
+    if server and urlsplit(server).scheme not in ("smtp", "smtps"):
+        problems.append('[mail] server is written as "smtp://host:port" or "smtps://user:password@host:port"')
+    return document.mail.model_copy(update={"server": server}), tables, problems
 
 
 def _alike(slices: list[SliceTable]) -> Iterator[str]:
@@ -365,7 +452,13 @@ def _problems(path: Path, table: dict[str, Any], error: ValidationError) -> Iter
             yield f"{path}: {_place(place[:-1], table)}{place[-1]} is missing"
         else:
             said = detail["msg"].removeprefix("Value error, ")
-            yield f"{path}: {_place(place[:-1], table)}{place[-1]} = {_shown(detail['input'])}: {said}"
+            shown = "…" if _is_secret(place) else _shown(detail["input"])
+            yield f"{path}: {_place(place[:-1], table)}{place[-1]} = {shown}: {said}"
+
+
+def _is_secret(place: tuple[int | str, ...]) -> bool:
+    """Addresses of services hold tokens."""
+    return place[0] in ("notify", "mail") and not {"to", "secret", "server"}.isdisjoint(place)
 
 
 def _shown(value: object) -> str:
@@ -376,7 +469,7 @@ def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
     """Where in the file, as a person would say it: "[fetch] " or "[[source]] 3 (NK News) "."""
     if not place:
         return ""
-    if len(place) > 1 and place[0] in ("source", "slice") and isinstance(place[1], int):
+    if len(place) > 1 and place[0] in ("source", "slice", "notify") and isinstance(place[1], int):
         entry = table[str(place[0])][place[1]]
         called = entry.get("name") or without_password(str(entry.get("url", ""))) if isinstance(entry, dict) else None
         return f"[[{place[0]}]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])

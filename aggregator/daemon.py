@@ -22,6 +22,7 @@ from aggregator.guard import Guard
 from aggregator.health import Overview
 from aggregator.inquiry import Search
 from aggregator.metrics import metrics
+from aggregator.notifier import Couriers, Notifier
 from aggregator.office import routes
 from aggregator.ports import Clock
 from aggregator.push import Push
@@ -89,7 +90,8 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
         rounds = Rounds(app)
         rounds.push = push = Push(lambda: rounds.app, hubs(config), rounds.try_to_publish)
         rounds.publish()
-        with closing(push), serving(app, rounds), ringing(rounds.go, LOOK):
+        rounds.notifier = notifier = Notifier(lambda: rounds.app, Couriers(config))
+        with closing(push), closing(notifier), serving(app, rounds), ringing(rounds.go, LOOK):
             service.tell(service.READY)
             fresh = _wait(config, signals)
             service.tell(service.STOPPING if signals.stop else service.RELOADING)
@@ -108,6 +110,7 @@ class Rounds:
         self._tidied: datetime | None = None
         self._turn = threading.Lock()
         self.push: Push | None = None  # what is done about hubs
+        self.notifier: Notifier | None = None  # and about channels
 
     @property
     def app(self) -> App:
@@ -133,6 +136,8 @@ class Rounds:
         self._publish_after(AGAIN if self._failed else timedelta(0))
         if self.push:
             self.push.tend()
+        if self.notifier:
+            self.notifier.tend()
         self._tidy()
 
     def _tidy(self) -> None:
@@ -179,6 +184,8 @@ class Rounds:
             self._failed = False
         if self.push:
             self.push.announce(done.changed)
+        if self.notifier and done.changed:
+            self.notifier.tend()
         if done.changed or done.problems:
             log.info("%s", report.published(done, self._app.config.resolve(self._app.config.feed.output)))
 
@@ -242,7 +249,8 @@ def _hooks(app: App, push: Push | None) -> list[Route]:
 
 
 def _overview(app: App) -> Overview:
-    return Overview(app.store.health(), app.collector.clock.now())
+    channels = app.outbox.health() if app.outbox else ()
+    return Overview(app.store.health(), app.collector.clock.now(), channels)
 
 
 def _health(app: App) -> tuple[bool, dict[str, object]]:

@@ -23,6 +23,7 @@ from aggregator.normalise import without_password
 from aggregator.schema import (
     STEPS,
     TABLES,
+    channel,
     history,
     item,
     item_key,
@@ -194,7 +195,7 @@ def _given(name: str, row: Mapping[str, Any], public: Callable[[str], str]) -> d
     for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
         if given[column] is not None:
             given[column] = public(given[column])
-    if name == rhythm.name:
+    if name in (rhythm.name, channel.name):
         given |= dict.fromkeys(given.keys() & _LEASE)
     if name == source.name and given["url"] != row["url"]:
         given[_CUT] = True

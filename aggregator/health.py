@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from aggregator.model import Changed, Decision, Failed, SourceHealth, Unchanged, Visit
+from aggregator.model import Changed, ChannelHealth, Decision, Failed, SourceHealth, Unchanged, Visit
 from aggregator.normalise import without_password
 from aggregator.pace import PAUSED
 
@@ -66,12 +66,32 @@ def state(one: SourceHealth, now: datetime) -> State:
     return State.QUIET if one.last_new and now - one.last_new > QUIET_AFTER else State.HEALTHY
 
 
+def troubled(one: ChannelHealth) -> str:
+    """What the operator should look at in a channel, as a sentence; "" when all is well."""
+    said = []
+    if one.failures >= FAILURES:
+        said.append(f"failed {one.failures} times in a row: {one.problem}")
+    if one.given_up:
+        last = f" (the last time: {one.problem})" if one.problem else ""
+        said.append(
+            f"was not told {_stories(one.given_up)}, given up after many tries{last}: aggregator notify --again"
+        )
+    if one.unsure:
+        said.append(f"may not have been told {_stories(one.unsure)}: what was cut off is not sent twice")
+    return f"the channel {one.name} {'; '.join(said)}" if said else ""
+
+
+def _stories(count: int) -> str:
+    return "one story" if count == 1 else f"{count} stories"
+
+
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The state of all sources at one time."""
 
     sources: tuple[SourceHealth, ...]
     now: datetime
+    channels: tuple[ChannelHealth, ...] = ()
 
     @property
     def counts(self) -> Counter[State]:
@@ -106,7 +126,7 @@ class Overview:
                     said.append(
                         f"{one.source.name} answers, but its feed has never had an entry: is the address right?"
                     )
-        return said
+        return said + [worry for one in self.channels if (worry := troubled(one))]
 
     def as_table(self) -> dict[str, Any]:
         """The overview as plain values, for JSON."""
@@ -133,4 +153,5 @@ class Overview:
                 }
                 for one in self.sources
             ],
+            "channels": [asdict(one) for one in self.channels],
         }

@@ -331,6 +331,50 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be told to one channel in one go."""
+
+    id: str  # the same each time that it is tried
+    channel: str  # its name
+    stories: tuple[str, ...]  # ids, as they were when the stories were first told
+    tries: int  # this one included
+    since: datetime  # when the channel was set up: what was told before is no news there
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The service took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The service did not take it, or said nothing."""
+
+    why: str  # in words, without the address
+    retry_after: timedelta | None = None  # as the service asks
+    perhaps: bool = False  # all was handed over and no answer came: it may have arrived
+
+
+Delivery = Delivered | Undelivered
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelHealth:
+    """How a channel has been doing."""
+
+    name: str
+    since: datetime
+    waiting: int = 0  # stories
+    sent: int = 0
+    given_up: int = 0  # after too many tries
+    unsure: int = 0  # handed over when the program was killed, or when no answer came: not told again
+    last_sent: datetime | None = None
+    next_due: datetime | None = None
+    failures: int = 0  # in a row
+    problem: str = ""  # the last failure, in words; "" when well
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """When a source is next due, and why."""
 

@@ -135,6 +135,11 @@ def found_html(edition: Edition, entries: tuple[Entry, ...], looked: Looked) -> 
     return page.encode()
 
 
+def letter_html(**what: object) -> str:
+    """Stories as a mail, templates/letter.html; see the module letters."""
+    return _template("letter.html").render(**what)
+
+
 def operator_html(name: str, **what: object) -> str:
     """One of the operator's pages, templates/desk/`name`.html, made from what it needs; see the module desk."""
     return _template(f"desk/{name}.html").render(sign=_sign(), **what)

@@ -1,4 +1,7 @@
-"""What the flow needs from outside, and nothing more: Fetch, Store, Engine, Isolate, Publisher, Clock."""
+"""What the flow needs from outside, and nothing more: Fetch, Store, Outbox, Courier, Engine, Isolate, Publisher, Clock.
+
+Longer than a module should be, for it is read as one page: what may be asked of each, and what it promises.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,19 @@ from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from aggregator.channels import Channel
 from aggregator.model import (
     Answer,
+    ChannelHealth,
     Decision,
     Deed,
+    Delivery,
+    Edition,
     Evidence,
     Gone,
     Judged,
     Line,
+    Message,
     Past,
     Plan,
     Rights,
@@ -104,6 +112,63 @@ class Publisher(Protocol):
 
     def names(self, folder: str = "") -> frozenset[str]:
         """What is published right in a folder ("": the topmost), as `publish` names it; none where it is missing."""
+        ...
+
+
+class Courier(Protocol):
+    """Brings messages to channels of one kind."""
+
+    def __call__(self, channel: Channel, message: Message, edition: Edition, now: datetime) -> Delivery:
+        """Try once to tell the edition's stories; never raises for what a service or a network does."""
+        ...
+
+
+class Outbox(Protocol):
+    """What each channel was told, and is to be told: every story once."""
+
+    def enlist(self, channels: Collection[str], now: datetime) -> None:
+        """Make the list of channels match the configuration, by their names.
+
+        A new one begins now: what was told before is no news there. What waits for one no longer listed is forgotten.
+        What a process held that was killed is free again, if that is certain.
+        """
+        ...
+
+    def begun(self) -> Mapping[str, tuple[datetime, int]]:
+        """For each channel: when it began, and the mark up to which changed stories were looked at (Store.mark)."""
+        ...
+
+    def add(self, channel: str, stories: Iterable[tuple[str, datetime]], due: datetime, mark: int) -> None:
+        """Have these stories (id, told) go out at `due`, and remember that all was looked at up to the mark.
+
+        A story that is there already under any of its names, sent or not, is passed over.
+        """
+        ...
+
+    def claim(self, channel: str, now: datetime, lease: timedelta, burst: int) -> Message | None:
+        """Take what the channel is to be told next, so that no other process does; None: nothing, or not yet.
+
+        A message that failed comes first, whole and under its id. `burst`: of so many messages in ten minutes each
+        tells one story; where more wait than that leaves room for, the next one tells them all, and the one after it
+        waits. 0: each message tells all that waits. What was being sent when its process was killed may have arrived:
+        it is noted as that, and not sent again.
+        """
+        ...
+
+    def drop(self, message: Message, stories: Iterable[str]) -> None:
+        """Forget these stories of a message; should they be told anew, they are news."""
+        ...
+
+    def close(self, message: Message, delivery: Delivery, again: datetime | None, now: datetime) -> None:
+        """Remember what came of a message. `again`: when it is tried next, and the channel asked; None: never."""
+        ...
+
+    def retry(self, now: datetime) -> int:
+        """Have what was given up tried again; how many stories that is."""
+        ...
+
+    def health(self) -> tuple[ChannelHealth, ...]:
+        """All listed channels, by their names."""
         ...
 
 

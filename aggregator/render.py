@@ -50,7 +50,7 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
     A pure function of the edition: no clock is read, so the same edition gives the same bytes. A story that cannot
     be published is left out of every file, and a sentence on it is added to `problems`.
     """
-    edition = _presentable(edition)
+    edition = presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
     return {
         "rss.xml": rss(edition, entries),
@@ -70,7 +70,7 @@ def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str
     It leads to the page before it and to the current documents. The page after it is not named: while there is none
     the link would lead nowhere, and once there is one the document must not change any more.
     """
-    edition = _presentable(edition)
+    edition = presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
     return {
         _address(edition, "rss"): rss(edition, entries),
@@ -81,7 +81,7 @@ def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str
 
 def render_stories(edition: Edition, problems: list[str] | None = None) -> dict[str, bytes]:
     """A page of its own for each of the edition's stories."""
-    edition = _presentable(edition)
+    edition = presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
     return {story_path(entry.story.id): page.story_html(edition, entry) for entry in entries}
 
@@ -89,18 +89,18 @@ def render_stories(edition: Edition, problems: list[str] | None = None) -> dict[
 def render_month(edition: Edition, month: str, lines: Iterable[Line]) -> dict[str, bytes]:
     """The page of a month, such as "2026-03", with all stories first told in it, newest first."""
     prepared = tuple(prepare_line(line) for line in lines)
-    return {month_path(month): page.month_html(_presentable(edition), month, prepared)}
+    return {month_path(month): page.month_html(presentable(edition), month, prepared)}
 
 
 def render_found(edition: Edition, looked_for: str, number: int = 1, more: bool = False, wrong: str = "") -> bytes:
     """A page of what was found, the edition's stories. `wrong`: a sentence on why nothing could be looked for."""
-    edition = _presentable(edition)
+    edition = presentable(edition)
     return page.found_html(edition, prepare(edition, []), page.Looked(looked_for, number, more, wrong))
 
 
 def render_part(edition: Edition, kind: str, problems: list[str] | None = None) -> bytes:
     """The document of the kind "rss", "atom" or "feed" of a feed that holds some of the stories, the edition's part."""
-    edition = _presentable(edition)
+    edition = presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
     return {"rss": rss, "atom": atom, "feed": json_feed}[kind](edition, entries)
 
@@ -108,7 +108,7 @@ def render_part(edition: Edition, kind: str, problems: list[str] | None = None) 
 def render_slice(edition: Edition, cut: Slice, problems: list[str] | None = None) -> dict[str, bytes]:
     """The documents of a slice that holds the edition's stories."""
     part = Part(slice_path(cut.name, "{}"), "slice/index.html")
-    edition = _presentable(replace(edition, title=f"{edition.title}: {cut.title}", part=part, hub="", gone=()))
+    edition = presentable(replace(edition, title=f"{edition.title}: {cut.title}", part=part, hub="", gone=()))
     entries = prepare(edition, [] if problems is None else problems)
     documents = {"rss": rss, "atom": atom, "feed": json_feed}
     return {_address(edition, kind): write(edition, entries) for kind, write in documents.items()}
@@ -116,7 +116,7 @@ def render_slice(edition: Edition, cut: Slice, problems: list[str] | None = None
 
 def render_slices(edition: Edition, cuts: Sequence[Slice]) -> dict[str, bytes]:
     """The page and the list that name all slices."""
-    edition = _presentable(edition)
+    edition = presentable(edition)
     listed = [Source(f"{edition.link}{slice_path(cut.name, SUBSCRIBED['atom'])}", cut.title) for cut in cuts]
     return {
         "slice/slices.opml": to_opml(listed, edition.title),
@@ -136,7 +136,7 @@ def slice_names(name: str) -> tuple[str, ...]:
 
 def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes]:
     """The pages of stories that were merged: id → id of the story that each is told as part of."""
-    edition = _presentable(edition)
+    edition = presentable(edition)
     return {story_path(id): page.moved_html(edition, into) for id, into in merged.items()}
 
 
@@ -174,7 +174,8 @@ def _history(parent: Any, edition: Edition, kind: str, at: int) -> None:
         parent.insert(at, etree.Element(f"{{{HISTORY}}}archive", nsmap={"fh": HISTORY}))
 
 
-def _presentable(edition: Edition) -> Edition:
+def presentable(edition: Edition) -> Edition:
+    """The edition with a head that every format can hold."""
     title = clean(edition.title) or "Untitled"
     link = publishable(edition.link) or edition.link
     return replace(
@@ -368,12 +369,13 @@ def json_feed(edition: Edition, entries: Iterable[Entry]) -> bytes:
         "authors": [{"name": edition.title, "url": edition.link}],
         "language": edition.language,
         **({"hubs": [{"type": "WebSub", "url": edition.hub}]} if edition.hub else {}),
-        "items": [_json_item(entry) for entry in entries],
+        "items": [json_item(entry) for entry in entries],
     }
     return (json.dumps(feed, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _json_item(entry: Entry) -> dict[str, Any]:
+def json_item(entry: Entry) -> dict[str, Any]:
+    """An entry as an item of JSON Feed."""
     story, lead = entry.story, entry.story.lead
     item = {
         "id": story.id,

@@ -18,6 +18,7 @@ from aggregator.health import Overview, remark, state
 from aggregator.learning import EITHER, ENOUGH, Model
 from aggregator.model import (
     Changed,
+    ChannelHealth,
     Deed,
     Failed,
     Founds,
@@ -106,6 +107,15 @@ def sources(overview: Overview) -> Table:
             ahead(one.next_due, overview.now) if one.enabled else "",
             Text(remark(one)),
         )
+    return table
+
+
+def channels(known: Iterable[ChannelHealth], now: datetime) -> Table:
+    """Those who are told of news, and how that goes."""
+    table = _table("channel", "waiting", "told", "given up", "unsure", "last told", "next", "problem")
+    for one in known:
+        numbers = [str(number or "") for number in (one.waiting, one.sent, one.given_up, one.unsure)]
+        table.add_row(Text(one.name), *numbers, ago(one.last_sent, now), ahead(one.next_due, now), Text(one.problem))
     return table
 
 

