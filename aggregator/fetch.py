@@ -31,7 +31,7 @@ _PERMANENT = frozenset({301, 308})
 _REDIRECTS = _PERMANENT | {302, 303, 307}
 _LIMIT = 5  # redirects; seen in readers: 4 to 30. A feed that needs more than three has not been met
 _CHUNK = 1 << 16
-_PLAIN_URL = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?/[!-~]*")
+_PLAIN_URL = re.compile(r'https?://[a-z0-9.-]+(:[1-5]?\d{1,4})?/[!"$-~]*')  # needs nothing done to it
 _UNWRITTEN = "it is not written as web addresses are"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -183,9 +183,9 @@ def _judge(status: int, headers: Mapping[str, str]) -> Fault:
 
 def _secrets(source: Source) -> tuple[str, dict[str, str]]:
     """The source's own address, and what goes to its origin alone: configured headers, user name and password."""
-    parts = _split(source.url)
     secrets = dict(source.headers)
-    if parts.username is not None and not any(name.lower() == "authorization" for name in secrets):
+    parts = _split(source.url) if "@" in source.url else None
+    if parts and parts.username is not None and not any(name.lower() == "authorization" for name in secrets):
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         secrets["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     return _clean(source.url), secrets
@@ -220,10 +220,9 @@ def _target(url: str, response: urllib3.BaseHTTPResponse) -> str:
 
 def _clean(url: str) -> str:
     """A web address as it goes out: nothing changed that need not be, without fragment, user name and password."""
-    url = urldefrag(url).url
-    parts = _split(url)
     if _PLAIN_URL.fullmatch(url):
         return url
+    parts = _split(urldefrag(url).url)
     netloc = parts.netloc.rpartition("@")[2]
     request = requests.PreparedRequest()
     try:

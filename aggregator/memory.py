@@ -171,6 +171,10 @@ class MemoryWork:
         found = (one for one in self._state.items.values() if (one.item.source, one.item.id) == (source, id))
         return next(found, None)
 
+    def either(self, source: str, id: str, other: str) -> Mapping[str, StoredItem]:
+        found = {one: self.find(source, one) for one in (id, other)}
+        return {one: stored for one, stored in found.items() if stored is not None}
+
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         return tuple(one for one in self._state.items.values() if (one.item.source, one.item.link) == (source, link))
 
@@ -278,6 +282,10 @@ class MemoryWork:
         rhythm = plan.rhythm
         known = replace(after.known, boilerplate=shared, distrust=rhythm.distrust, address=adopted(rhythm))
         self._state.sources[visit.source.url] = replace(after, known=known, sentences=counts)
+
+    def record_together(self, ended: Sequence[tuple[Visit, Plan, Mapping[int, int]]]) -> None:
+        for visit, plan, sentences in ended:
+            self.record(visit, plan, sentences)
 
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
         for visit, plan in visits:

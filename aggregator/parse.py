@@ -19,6 +19,7 @@ from aggregator.normalise import has_markup, parse_time, plain_text, shorten, si
 Isolate = Callable[..., Any]  # isolate(function, *arguments) gives the function's result; see ports.Isolate
 
 _MOST_NEW = 1_000  # entries read at one visit; the largest honest feed met holds 300
+_FEW = 5  # new entries for whose keys the others are looked through, a tenth of what finding all keys takes
 _MOST_PROBLEMS = 20  # sentences; more of the same tell an operator nothing
 _DATE = re.compile(rb"<(?:dc:)?(?:pubDate|date|published|updated|issued|modified)(?:\s[^>]{0,99})?>\s*([^<]{4,60})<")
 _META = re.compile(rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]{1,40})""")
@@ -103,7 +104,7 @@ def _read_xml(text: str, visit: _Visit, problems: list[str]) -> Document:
     fingerprints = [digest(piece) for piece in pieces]
     choice = _Choice(fingerprints, visit.familiar(head_digest))
     choice.limit(lambda: _oldest_first(pieces))
-    wanted = choice.with_relatives(lambda: [shared_key(piece) for piece in pieces])
+    wanted = choice.with_relatives(lambda: _keys(pieces, choice.new))
     monstrous = {n for n in wanted if sliced.entries[n].monstrous}
     readable = [
         xmlfeed.Piece(fingerprints[n], pieces[n], sliced.entries[n].whole) for n in wanted if n not in monstrous
@@ -180,6 +181,14 @@ class _Choice:
         shared = {named[n] for n in self.new if named[n] and counts[named[n]] > 1}
         relatives = {n for n, key in enumerate(named) if key in shared and self.fingerprints[n] not in self.left}
         return sorted(relatives.union(self.new)) if len(relatives) <= _MOST_NEW else self.new
+
+
+def _keys(pieces: Sequence[bytes], new: Sequence[int]) -> list[bytes]:
+    """Each entry's key; b"" for those that, with few new ones, cannot have one of theirs."""
+    if len(new) > _FEW:
+        return [shared_key(piece) for piece in pieces]
+    keys = {shared_key(pieces[n]) for n in new} - {b""}
+    return [shared_key(piece) if any(key in piece for key in keys) else b"" for piece in pieces]
 
 
 def _document(

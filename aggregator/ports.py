@@ -177,6 +177,10 @@ class Work(Protocol):
 
     def find(self, source: str, id: str) -> StoredItem | None: ...
 
+    def either(self, source: str, id: str, other: str) -> Mapping[str, StoredItem]:
+        """Those of the source's items that have one of two ids, by their ids."""
+        ...
+
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         """The source's items with this very link, whether or not they stand in a story."""
         ...
@@ -256,6 +260,10 @@ class Work(Protocol):
 
         `sentences`: hash of a sentence → how many of the visit's new items hold it, added to the source's counts.
         """
+        ...
+
+    def record_together(self, ended: Sequence[tuple[Visit, Plan, Mapping[int, int]]]) -> None:
+        """What `record` does, for visits of different sources, all at once."""
         ...
 
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:

@@ -112,6 +112,12 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
     with store.begin() as work:
         edited = set[int]()
         done = [_brought(Settling(work, rules, now, edited=edited), visit, rhythm) for visit, rhythm in visits]
+        work.record_together(
+            [
+                (visit, one.plan, _sentence_counts(settling.fresh))
+                for (visit, _), (one, settling) in zip(visits, done, strict=True)
+            ]
+        )
         told = _tell_each([settling for _, settling in done])
         work.log([_past(one.visit, one.plan, one.new, one.kept) for one, _ in done])
     return [
@@ -121,11 +127,10 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
 
 
 def _brought(settling: Settling, visit: Visit, rhythm: Rhythm) -> tuple[Settled, Settling]:
-    """Take in what one visit brought; its stories are not told yet."""
+    """Take in what one visit brought; its stories are not told yet, and it is not recorded."""
     plan = _plan(settling.rules, visit, rhythm)
     for one in visit.outcome.judged if isinstance(visit.outcome, Changed) else ():
         _take(settling, one)
-    settling.work.record(visit, plan, _sentence_counts(settling.fresh))
     return Settled(_let_go(visit), plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
 
 
@@ -179,13 +184,14 @@ def _take(settling: Settling, judged: Judged) -> None:
 
 def _known(work: Work, judged: Judged) -> tuple[Judged, StoredItem | None]:
     """What is stored under the item's id; an entry that took another one's id goes by its link, too, from then on."""
-    item = judged.item
-    stored = work.find(item.source, item.id)
+    item, apart = judged.item, f"{judged.item.id} {judged.item.link}"
+    found = work.either(item.source, item.id, apart)
+    stored, known = found.get(item.id), found.get(apart)
     if stored is not None and not _is_another(stored.item, item):
         return judged, stored
-    apart = replace(item, id=f"{item.id} {item.link}")
-    known = work.find(item.source, apart.id)
-    return (judged, None) if stored is None and known is None else (replace(judged, item=apart), known)
+    if stored is None and known is None:
+        return judged, None
+    return replace(judged, item=replace(item, id=apart)), known
 
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:

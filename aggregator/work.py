@@ -59,6 +59,9 @@ AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts 
 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
 _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindparam("source_"))
+_ITEM_EITHER = _ITEM.where(
+    item.c.id.in_([bindparam("id_"), bindparam("other_")]), item.c.source == bindparam("source_")
+)
 _ITEM_LINKED = _ITEM.where(item.c.link == bindparam("link_"), item.c.source == bindparam("source_"))
 _PLACES = select(
     *(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes, story.c.withdrawn)
@@ -71,7 +74,7 @@ LAST_MARK = select(func.max(change.c.mark))
 _CHANGE = update(item).where(item.c.key == bindparam("key_"))
 _RECORD = update(rhythm).where(rhythm.c.url == bindparam("url_"))
 _REMEMBER = update(memory).where(memory.c.url == bindparam("url_"))
-_COUNTED = select(sentence.c.counts).where(sentence.c.url == bindparam("url_"))
+_COUNTED = select(sentence.c.url, sentence.c.counts).where(sentence.c.url.in_(bindparam("urls", expanding=True)))
 _COUNT = update(sentence).where(sentence.c.url == bindparam("url_"))
 
 
@@ -182,6 +185,10 @@ class SqlWork:
     def find(self, source: str, id: str) -> StoredItem | None:
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
         return None if row is None else rows.stored_of(row)
+
+    def either(self, source: str, id: str, other: str) -> dict[str, StoredItem]:
+        found = self._connection.execute(_ITEM_EITHER, {"id_": id, "other_": other, "source_": source})
+        return {stored.item.id: stored for stored in map(rows.stored_of, found)}
 
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         found = self._connection.execute(_ITEM_LINKED, {"link_": link, "source_": source})
@@ -314,13 +321,20 @@ class SqlWork:
         return frozenset(self._connection.execute(ids).scalars())
 
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
-        url = visit.source.url
-        self.record_quiet([(visit, plan)])
-        learned = rows.memory_row(visit, visit.outcome) if isinstance(visit.outcome, Changed) else {}
-        if sentences:
-            learned |= {"boilerplate": self._count(url, sentences)}
-        if learned:
-            self._connection.execute(_REMEMBER, {"url_": url, **learned})
+        self.record_together([(visit, plan, sentences)])
+
+    def record_together(self, ended: Sequence[tuple[Visit, Plan, Mapping[int, int]]]) -> None:
+        self.record_quiet([(visit, plan) for visit, plan, _ in ended])
+        boilerplate = self._count({visit.source.url: sentences for visit, _, sentences in ended if sentences})
+        shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)  # by their columns
+        for visit, _, sentences in ended:
+            learned = rows.memory_row(visit, visit.outcome) if isinstance(visit.outcome, Changed) else {}
+            if sentences:
+                learned |= {"boilerplate": boilerplate[visit.source.url]}
+            if learned:
+                shapes[len(learned)].append({"url_": visit.source.url, **learned})
+        for alike in shapes.values():
+            self._connection.execute(_REMEMBER, alike)
 
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
         shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)  # by their columns: see visit_row
@@ -342,12 +356,17 @@ class SqlWork:
         missing = next(url for url in urls if url not in known)
         return NotFoundError(f"the source {missing} was never listed; name it in the configuration first")
 
-    def _count(self, url: str, sentences: Mapping[int, int]) -> str | None:
-        """Add to a source's counts; its boilerplate from now on, as JSON."""
-        known = self._connection.execute(_COUNTED, {"url_": url}).scalar()
-        counts, boilerplate = rows.add_counts(known, sentences)
-        self._connection.execute(_COUNT, {"url_": url, "counts": counts})
-        return boilerplate
+    def _count(self, told: Mapping[str, Mapping[int, int]]) -> dict[str, str | None]:
+        """Add to sources' counts; the boilerplate of each from now on, as JSON."""
+        urls = list(told)
+        known: dict[str, str | None] = {}
+        for start in range(0, len(urls), AT_ONCE):
+            found = self._connection.execute(_COUNTED, {"urls": urls[start : start + AT_ONCE]})
+            known.update((row.url, row.counts) for row in found)
+        added = {url: rows.add_counts(known.get(url), sentences) for url, sentences in told.items()}
+        if added:
+            self._connection.execute(_COUNT, [{"url_": url, "counts": counts} for url, (counts, _) in added.items()])
+        return {url: boilerplate for url, (_, boilerplate) in added.items()}
 
     def plant(self, seeds: Sequence[tuple[str, Seed, Sequence[str]]], now: datetime, publish: bool) -> None:
         """Make the seed stories match, see ports.Store.plant."""
