@@ -19,6 +19,7 @@ from aggregator import inquiry
 from aggregator.answers import Representation, best_coding, represent, respond
 from aggregator.errors import ServeError
 from aggregator.limit import Limited
+from aggregator.page import style_hash
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -42,7 +43,7 @@ _ON_EVERY_ANSWER = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "content-security-policy": (
-        "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; base-uri 'none'; "
+        f"default-src 'none'; style-src 'self' '{style_hash()}'; img-src 'self'; base-uri 'none'; "
         "form-action 'self'; frame-ancestors 'none'"
     ),
 }

@@ -259,6 +259,7 @@ def test_every_answer_is_guarded(site: Site, path: str) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-security-policy"].startswith("default-src 'none';")
     assert "script-src" not in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "server" not in headers
 
