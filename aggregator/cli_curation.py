@@ -1,4 +1,4 @@
-"""The commands for who curates: explain, stories, keep, drop, merge, split, review."""
+"""The commands for who curates: explain, stories, keep, drop, take-back, merge, split, review."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NARROWLY = 0.5  # log-odds above the threshold: what a further word of the text 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (explain, stories, keep, drop, merge, split, review, model):
+    for command in (explain, stories, keep, drop, take_back, merge, split, review, model):
         app.command()(command)
 
 
@@ -80,6 +80,14 @@ def drop(what: What, config: ConfigPath = CONFIG) -> None:
     """Withdraw an item, whatever the rules say, from now on."""
     with application.open_app(load(config), SystemClock()) as opened:
         _ruled(opened, curator.drop(opened.store, opened.rules, what, SystemClock().now()))
+
+
+def take_back(what: What, config: ConfigPath = CONFIG) -> None:
+    """Take your word on an item back: from now on the rules decide on it again."""
+    with application.open_app(load(config), SystemClock()) as opened:
+        stored = curator.take_back(opened.store, opened.rules, what, SystemClock().now())
+        opened.publish()
+    report.show(out, f"left to the rules, and {stored.decision}: {stored.item.title}")
 
 
 def _ruled(opened: App, stored: StoredItem) -> None:

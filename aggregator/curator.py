@@ -1,4 +1,4 @@
-"""Carry out the curator's word, which stands above every rule: keep, drop, merge, split, withdraw, release."""
+"""Carry out the curator's word, which stands above every rule: keep, drop, merge, split, withdraw, and back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,15 @@ def drop(store: Store, rules: Rules, what: str, now: datetime) -> StoredItem:
     return _rule(store, rules, what, "drop", now)
 
 
-def _rule(store: Store, rules: Rules, what: str, ruling: str, now: datetime) -> StoredItem:
+def take_back(store: Store, rules: Rules, what: str, now: datetime) -> StoredItem:
+    """From now on the rules decide on the item again; NotFoundError if the curator has not."""
+    stored = find_item(store, what)
+    if stored.ruling is None:
+        raise NotFoundError(f"the item {stored.item.title!r} is neither kept nor dropped by you; nothing to take back")
+    return _rule(store, rules, f"#{stored.key}", None, now)
+
+
+def _rule(store: Store, rules: Rules, what: str, ruling: str | None, now: datetime) -> StoredItem:
     stored = replace(find_item(store, what), ruling=ruling)
 
     def carry_out(settling: Settling) -> None:

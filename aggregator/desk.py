@@ -46,9 +46,17 @@ class Done:
 DONE = {
     "keep": "Kept, and published.",
     "drop": "Dropped; it is no longer published.",
+    "take-back": "Left to the rules again, and published as they decide.",
     "merge": "One story now, and published as one.",
     "split": "A story of its own now, and published as one.",
     "waiting": "Done and stored, but the published files could not be written; that is tried again every minute.",
+}
+
+
+_RULINGS = {
+    "keep": (curator.keep, "kept"),
+    "drop": (curator.drop, "dropped"),
+    "take-back": (curator.take_back, "left to the rules"),
 }
 
 
@@ -157,11 +165,11 @@ class Desk:
         return self._show("trouble", view, said=said)
 
     def act(self, word: str, form: Mapping[str, str]) -> Done:
-        """Carry out "keep", "drop", "merge" or "split" and publish what it changed at once."""
+        """Carry out "keep", "drop", "take-back", "merge" or "split" and publish what it changed at once."""
         now, path = self._clock.now(), ""
         match word:
-            case "keep" | "drop":
-                carry_out, did = (curator.keep, "kept") if word == "keep" else (curator.drop, "dropped")
+            case "keep" | "drop" | "take-back":
+                carry_out, did = _RULINGS[word]
                 stored = carry_out(self._store, self._rules, f"#{_number(form)}", now)
                 log.info("the operator has %s #%d %s", did, stored.key, stored.item.title)
             case "merge":

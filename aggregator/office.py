@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ACTS = ("keep", "drop", "take-back", "merge", "split")
 _FORM_BYTES = 16_384  # of a form: a mark, a place to go back to, an id or a link
 _NOT_OURS = "This did not come from a form of these pages, or the form is too old: load the page anew and try again."
 _HEADERS = {
@@ -60,7 +61,7 @@ def routes(desk: Desk, guard: Guard, clock: Clock) -> Sequence[Route]:
         Route("/status/style.css", lambda _: Response(operator_style(), media_type="text/css", headers=_HEADERS)),
         Route("/status/log-in", office.logs_in, methods=["POST"]),
         Route("/status/log-out", office.logs_out, methods=["POST"]),
-        *(Route(f"/status/{word}", office.acts(word), methods=["POST"]) for word in ("keep", "drop", "merge", "split")),
+        *(Route(f"/status/{word}", office.acts(word), methods=["POST"]) for word in _ACTS),
     ]
 
 

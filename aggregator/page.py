@@ -207,6 +207,11 @@ def favicon() -> bytes:
     return (_read("favicon.svg") + "\n").encode()
 
 
+def picture() -> bytes:
+    """The icon as PNG, 512 by 512 pixels, for those who show links with a picture: few of them read SVG."""
+    return (_TEMPLATES / "sign.png").read_bytes()
+
+
 def _days(stories: tuple[Story, ...]) -> Iterator[Day]:
     for day, told in groupby(stories, key=lambda story: story.told.date()):
         yield Day(day, tuple(told))

@@ -145,6 +145,11 @@ def test_the_curators_word_stands_above_the_rules(folder: Path, site: Site) -> N
     assert aggregator(folder, "run", "--once", "--now").returncode == 0
     assert [story["title"] for story in feed(folder)] == [OFF_SUBJECT[1]]
     assert "by the curator" in aggregator(folder, "explain", ON_SUBJECT[0]).stdout
+    assert "left to the rules, and dropped" in aggregator(folder, "take-back", OFF_SUBJECT[0]).stdout
+    assert "left to the rules, and kept" in aggregator(folder, "take-back", ON_SUBJECT[0]).stdout
+    assert [story["url"] for story in feed(folder)] == [ON_SUBJECT[0]]
+    again = aggregator(folder, "take-back", ON_SUBJECT[0])
+    assert (again.returncode, "nothing to take back" in again.stderr) == (1, True)
 
 
 def test_an_old_item_is_recorded_and_published_only_when_the_curator_keeps_it(tmp_path: Path, site: Site) -> None:

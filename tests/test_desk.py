@@ -237,6 +237,16 @@ class TestDecisions:
         page.get_by_role("button", name="Keep").click()
         assert {SWIMMER} in site.titles()
 
+    def test_a_ruling_is_taken_back(self, site: Site, page: Any) -> None:
+        """The rules decide again, as if the curator had said nothing; what they decide is published at once."""
+        page.goto(f"{site.address}status/item/{site.key(SWIMMER)}")
+        assert page.get_by_role("button", name="Leave it to the rules").count() == 0
+        page.get_by_role("button", name="Drop").click()
+        page.get_by_role("button", name="Leave it to the rules").click()
+        assert {SWIMMER} in site.titles()
+        assert "by you" not in page.locator(".origin").first.inner_text()
+        assert site.app.store.rulings() == {}
+
     def test_stories_are_merged_and_split(self, site: Site, page: Any) -> None:
         """By the link of an item in the other, and back by the button beside the member."""
         stories = {one.members[0].item.title: one.id for one in site.app.store.stories()}

@@ -16,7 +16,7 @@ from aggregator.model import Edition, Evidence, Line
 from aggregator.publish import FolderPublisher
 from aggregator.render import render, render_month, render_stories
 from aggregator.serve import Server, build_app
-from tests.editions import NOON, REALISTIC, edition, member, story
+from tests.editions import LINK, NOON, REALISTIC, edition, member, story
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -203,6 +203,21 @@ def test_one_click_subscribes(opened: Any) -> None:
         f"https://feedly.com/i/subscription/feed%2F{address}",
         f"https://www.inoreader.com/?add_feed={address}",
     ]
+
+
+@pytest.mark.parametrize("at", ["", story_path(REALISTIC.stories[0].id)])
+def test_a_link_to_a_page_shows_what_it_leads_to(opened: Any, at: str) -> None:
+    """In the words of Open Graph: title, text, address and a picture that is there, in the size that is named."""
+    page = opened(REALISTIC, at, viewport=DESK).page
+    tags = page.locator("meta[property^='og:']").all()
+    told = {tag.get_attribute("property"): tag.get_attribute("content") for tag in tags}
+    assert told["og:url"] == LINK + at
+    assert told["og:title"] == (REALISTIC.stories[0].title if at else REALISTIC.title)
+    assert told["og:image"] == f"{LINK}sign.png"
+    here = urlsplit(page.url)
+    page.goto(f"{here.scheme}://{here.netloc}/sign.png")
+    size = page.locator("img").evaluate("image => [image.naturalWidth, image.naturalHeight].map(String)")
+    assert size == [told["og:image:width"], told["og:image:height"]]
 
 
 def test_a_page_without_tls_opens_readers_without(opened: Any) -> None:

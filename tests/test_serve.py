@@ -87,6 +87,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ("/feed.json", "application/feed+json"),
         ("/sources.opml", "text/x-opml; charset=utf-8"),
         ("/favicon.svg", "image/svg+xml"),
+        ("/sign.png", "image/png"),
     ],
 )
 def test_every_published_file_has_its_media_type(site: Site, path: str, media_type: str) -> None:
