@@ -16,8 +16,11 @@ from aggregator.errors import ConfigError
 from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Rhythm, Source, Visit
 from aggregator.normalise import parse_time, plain_text, publishable_link
 from aggregator.ports import Store
+from aggregator.regroup import regroup
 from aggregator.settle import Rules, settle
 from aggregator.topics import Judge
+
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)  # where an item without a date stands
 
 
 class Labelled(BaseModel):
@@ -101,16 +104,18 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Store) -> tuple[Prediction, ...]:
-    """Send the items through judging and settling, oldest first, as if each had just come in, into an empty store."""
+    """Send the items through judging, settling and grouping into an empty store, as if one refresh brought them all."""
     ordered = sorted(labelled, key=lambda one: (_when(one), one.id))
+    now = max(map(_when, ordered), default=_EVER) + timedelta(minutes=1)
+    placed = list[int]()
     for one in ordered:
         item = _item(one)
         judged = Judged(item, judge.judge(item, "general", frozenset()))
-        now = _when(one) + timedelta(minutes=1)
         source = Source(url=item.source, name=one.outlet, language=one.lang)
         store.enlist([source], [], now)
         visit = Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset()))
-        settle(store, rules, visit, Rhythm(), now)
+        placed += settle(store, rules, visit, Rhythm(), now).placed
+    regroup(store, rules, placed, now)
     return tuple(_prediction(one, store) for one in labelled)
 
 
@@ -209,7 +214,7 @@ def _item(one: Labelled) -> Item:
 
 
 def _when(one: Labelled) -> datetime:
-    return parse_time(one.published) or datetime(2000, 1, 1, tzinfo=UTC)
+    return parse_time(one.published) or _EVER
 
 
 def _relevance(labelled: Iterable[Labelled], kept: set[str]) -> Score:
