@@ -16,6 +16,9 @@ _LEAST = 2  # with one, titles of four words that both say "expert" were put tog
 _TELLING, _RARE, _RARE_PLACE, _SEVERAL = 1.2, 3.3, 2.6, 4  # see marked
 _RICH = 9.0  # sum of rarities: "soldier, flee, border" come to 6.5; a seed with a summary to 26 and more
 _UNDATED = 1.5  # days: what an absent date counts as
+# Kinds of marks that two texts of one event do not tell differently. Stage and way of coming are weighed by their
+# concepts; who speaks, and "second in" or "first since", were tried, too: they parted tellings of one event.
+_APART = frozenset(["rank", "who", "age", "period", "sea"])
 _BIG = 1.5  # telling of a number above which it is a mark of its own
 _UNSEEN = 5.0  # rarity of a concept that the fitting texts do not hold
 
@@ -120,6 +123,7 @@ class Told:
     in_title: float
     stages: Set[str]
     means: Set[str]
+    marks: Mapping[str, Set[str]]  # kind → what is told of it
     big: Set[str]  # numbers that say something when the other side has others
 
 
@@ -153,6 +157,7 @@ class Rarity:
             in_title=self.mass(facts.in_title),
             stages=_groups_of(groups().stages, facts.concepts.keys()),
             means=_groups_of(groups().means, facts.concepts.keys()),
+            marks=_by_kind(facts.marks),
             big={number for number in facts.numbers if telling(number) >= _BIG},
         )
 
@@ -194,9 +199,21 @@ def _groups_of(sets: Mapping[str, Set[str]], told: Set[str]) -> set[str]:
     return {group for group, concepts in sets.items() if concepts & told}
 
 
+def _by_kind(marks: Iterable[str]) -> dict[str, set[str]]:
+    """Kind → what is told of it, of the kinds that tell look-alikes apart."""
+    found: dict[str, set[str]] = {}
+    for mark in marks:
+        kind, _, value = mark.partition(".")
+        if kind in _APART:
+            found.setdefault(kind, set()).add(value)
+    return found
+
+
 def _marks(one: Facts, other: Facts, rarity: Rarity) -> dict[str, float]:
-    """Names, numbers, days: what marks one event out among its like."""
+    """Names, numbers, days, ranks, periods: what marks one event out among its like."""
     values: dict[str, float] = {}
+    a, b = rarity.told(one).marks, rarity.told(other).marks
+    values["marks.apart"] = min(sum(not a[kind] & b[kind] for kind in a.keys() & b.keys()), 2)
     shared_names = one.names.keys() & other.names.keys()
     values["names"] = min(len(shared_names), 3)
     values["names.apart"] = float(bool(one.names and other.names and not shared_names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aggregator.facts import facet_of, lexicon, pooled, read, told
+from aggregator.likeness import features, weights
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,26 @@ def test_what_outlets_say_of_themselves_is_not_told(story: str, credit: str) -> 
 def test_datelines_and_bylines_are_not_told(dateline: str) -> None:
     """Where and for which agency a text was written is no place of the event."""
     assert told(f"{dateline}북한 군인이 넘어왔다.") == "북한 군인이 넘어왔다."
+
+
+def test_only_the_beginning_of_a_long_text_is_read() -> None:
+    """What a summary tells after its first 1,200 characters, credits not counted, is not looked at."""
+    long = "A soldier crossed the border on Sunday, officials said. " * 30 + "A woman swam."
+    assert len(told(long)) == 1200
+    assert "swim" not in read("Crossing", long, "en").concepts
+    assert "swim" in read("Crossing", "Read more here. " * 300 + "A woman swam.", "en").concepts
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "apart"),
+    [
+        ("North Korean staff sergeant crosses border", "북한군 이등병 귀순", 1),
+        ("North Korean staff sergeant crosses border", "북한군 중사 귀순", 0),
+        ("Defector arrivals in the first quarter", "Llegadas de desertores en el primer semestre", 1),
+        ("North Korean staff sergeant crosses border", "북한 군인 귀순", 0),
+    ],
+)
+def test_other_ranks_and_periods_speak_against(one: str, other: str, apart: int) -> None:
+    """Two texts that tell different ones of a kind are told apart; one that is silent is not."""
+    known, further = read(one, "", "en"), read(other, "", "es" if other.startswith("Lle") else "ko")
+    assert features(known, further, 0.0, weights().rarity)["marks.apart"] == apart

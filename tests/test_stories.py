@@ -172,8 +172,8 @@ FLOATER = item(
     "An officer shouted across the Han estuary. The rescue ran for some ten hours and ended before dawn on 31 July.",
 )
 FLOATER_JA = item(
-    "発泡スチロールを体に巻き北朝鮮から泳いだ男性、韓国軍が救助",
-    "韓国当局は7日、7月30日夜に海上境界線を越えた男性を約10時間かけて救助したと明らかにした。",
+    "発泡スチロールを体に巻いた北朝鮮の男性、海上境界線越える",
+    "韓国当局は7日、7月30日夜に男性を約10時間かけて救助したと明らかにした。",
     "ja",
 )
 
@@ -324,11 +324,11 @@ def test_ids_are_the_same_for_ever() -> None:
 
 
 def test_placing_is_quick() -> None:
-    """An item beside fifty candidate stories of three members is placed in under 50 ms, a few on a free machine."""
+    """An item beside fifty candidate stories of three members is placed in under 50 ms of computing."""
     lines = (Path(__file__).parent / "data" / "curation" / "items.jsonl").read_text("utf-8").splitlines()
     items = [item(e["title"], e["summary"], e["lang"], id=e["id"]) for e in map(json.loads, lines)]
     stories = [story(*items[n * 3 : n * 3 + 3], id=f"urn:{n}") for n in range(50)]
     FOLDER.place(items[-1], stories, NOW)
-    start = time.perf_counter()
+    start = time.process_time()
     FOLDER.place(items[-2], stories, NOW)
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05
