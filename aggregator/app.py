@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aggregator import notices, pipeline, press, teaching
+from aggregator.alike import load_alike
 from aggregator.channels import Channel
 from aggregator.config import Config, SliceTable, nearest
 from aggregator.database import unused
@@ -164,8 +165,9 @@ def load_subject(config: Config) -> Subject:
 
 
 def folder(config: Config, subject: Subject) -> Folder:
-    """Folding as configured, with the names that the subject knows."""
-    return Folder(across_languages=config.stories.across_languages, pack_terms=subject.pack.concepts)
+    """Folding as configured, with the names that the subject knows, and its vectors where there are any."""
+    alike = load_alike(config.topic.pack, config.path.parent, installed())
+    return Folder(config.stories.across_languages, subject.pack.concepts, alike)
 
 
 def rules(config: Config, subject: Subject) -> Rules:

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from rapidfuzz import fuzz
 
+from aggregator.alike import Alike
 from aggregator.facts import Facts, cosine, pack_matcher, pooled, read, same_language
-from aggregator.likeness import enough, log_odds, marked, rich, shared_details, weights
+from aggregator.likeness import enough, features, log_odds, marked, rich, shared_details, weights
 from aggregator.links import canonical_link, publishable_link
 from aggregator.model import (
     Evidence,
@@ -49,6 +50,7 @@ _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figu
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _COMPARED = 12  # members of a story that an item is compared with
 _FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
+_DOUBT = -8.0, 8.0  # log-odds by words alone between which vectors are asked for
 _CERTAIN = 8.0  # log-odds of a copy
 _SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
 _SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
@@ -60,16 +62,26 @@ _DIGITS = re.compile(r"\d+")
 _LONG_TITLE = 18  # Latin letters' width: shorter titles ("N Korea news") repeat by chance
 
 
+_State = tuple[bool, dict[str, tuple[str, ...]], Alike | None]
+
+
 class Folder:
     """Finds the story that an item tells.
 
     `across_languages`: also fold what is told in different languages. `pack_terms`: name → spellings, from the topic
-    pack: people, places, concepts that mark a story out. Picklable; holds no state but a cache.
+    pack: people, places, concepts that mark a story out. `alike`: what vectors say of pairs that words
+    leave in doubt. Picklable; holds no state but a cache.
     """
 
-    def __init__(self, across_languages: bool = True, pack_terms: Mapping[str, Iterable[str]] | None = None) -> None:
+    def __init__(
+        self,
+        across_languages: bool = True,
+        pack_terms: Mapping[str, Iterable[str]] | None = None,
+        alike: Alike | None = None,
+    ) -> None:
         self._across = across_languages
         self._pack_terms = {name: tuple(terms) for name, terms in (pack_terms or {}).items()}
+        self._alike = alike
         self._begin()
 
     def _begin(self) -> None:
@@ -78,11 +90,11 @@ class Folder:
         self._read = lru_cache(maxsize=20_000)(self._read_anew)
         self._odds = lru_cache(maxsize=20_000)(self._weigh_anew)
 
-    def __getstate__(self) -> tuple[bool, dict[str, tuple[str, ...]]]:
-        return self._across, self._pack_terms
+    def __getstate__(self) -> _State:
+        return self._across, self._pack_terms, self._alike
 
-    def __setstate__(self, state: tuple[bool, dict[str, tuple[str, ...]]]) -> None:
-        self._across, self._pack_terms = state
+    def __setstate__(self, state: _State) -> None:
+        self._across, self._pack_terms, self._alike = state
         self._begin()
 
     def _read_anew(self, title: str, summary: str, language: str | None) -> Facts:
@@ -207,7 +219,7 @@ class Folder:
         if mean < self.threshold or not self._may_tell(item, nearest, story.seed):
             return None
         kind = "seed" if story.seed else "same events"
-        return Evidence(kind, nearest.title, _strength(mean), shared_details(one, self.facts(nearest)))
+        return Evidence(kind, nearest.title, _strength(mean), self._shared(item, nearest, story.seed))
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
         """For two items telling the same events; `any_age`: one of them stands in a seed story."""
@@ -236,12 +248,23 @@ class Folder:
             return Evidence("seed", copy.other, copy.strength, (copy.kind, *copy.details)) if seed else copy
         odds = [self.log_odds(item, other, seed) for other in others]
         nearest = others[odds.index(max(odds))]
-        details = shared_details(self.facts(item), self.facts(nearest))
+        details = self._shared(item, nearest, seed)
         strength = _strength(max(sum(odds) / len(odds), self.threshold))
         return Evidence("seed" if seed else "same events", nearest.title, strength, details)
 
     def _weigh_anew(self, one: Item, other: Item, any_age: bool) -> float:
-        return log_odds(self.facts(one), self.facts(other), days_apart(one, other, any_age))
+        a, b, days = self.facts(one), self.facts(other), days_apart(one, other, any_age)
+        odds = log_odds(a, b, days)
+        if self._alike is None or any_age or not _DOUBT[0] < odds < _DOUBT[1]:
+            return odds
+        return self._alike.log_odds(features(a, b, days, weights().rarity), one, other)
+
+    def _shared(self, one: Item, other: Item, any_age: bool) -> tuple[str, ...]:
+        """What both tell, for a person; with vectors, how alike these are (-1 to 1; of two unlike stories about 0)."""
+        details = shared_details(self.facts(one), self.facts(other))
+        if self._alike is None or any_age:
+            return details
+        return (*details, f"meaning: {self._alike.of(one, other):.2f}")
 
     def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
         """The same for a group of items taken as one telling."""

@@ -56,6 +56,7 @@ ROOMS = {
     "webpage": room("core", "cssselect lxml"),
     "xmlfeed": room("core", "feedparser"),
     # the subject and its stories
+    "alike": room("core"),
     "counts": room("core", "tomli"),
     "facts": room("core", "tomli"),
     "grouping": room("core"),

@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator.alike import Alike, Learned, load_alike
 from aggregator.counts import counts
+from aggregator.errors import ConfigError
 from aggregator.likeness import enough, marked
+from aggregator.meaning import MODEL, Meaning
 from aggregator.model import (
     Decision,
     Founds,
@@ -332,3 +335,36 @@ def test_placing_is_quick() -> None:
     start = time.process_time()
     FOLDER.place(items[-2], stories, NOW)
     assert time.process_time() - start < 0.05
+
+
+def hashed(texts: Sequence[str]) -> list[list[float]]:
+    """A model that knows no more of a text than which letters it has."""
+    return [[text.count(chr(97 + n % 26)) / 100 for n in range(384)] for text in texts]
+
+
+LEARNED = Learned(MODEL, (0.1,) * 384, -1.0, {"overlap": 2.0, "meaning": 1.0})
+
+
+def test_vectors_weigh_what_words_leave_in_doubt() -> None:
+    """The same whichever comes first, and after pickling; a seed is weighed by words alone."""
+    folder = Folder(alike=Alike(Meaning(hashed), LEARNED))
+    odds = folder.log_odds(SWIM, SWIM_KO, False)
+    assert odds != FOLDER.log_odds(SWIM, SWIM_KO, False)
+    assert folder.log_odds(SWIM_KO, SWIM, False) == pytest.approx(odds)
+    assert pickle.loads(pickle.dumps(folder)).log_odds(SWIM, SWIM_KO, False) == odds
+    assert folder.log_odds(SWIM, FOAM, True) == FOLDER.log_odds(SWIM, FOAM, True)
+    assert folder.evidence(SWIM_KO, [SWIM], seed=False).details[-1].startswith("meaning: ")
+
+
+def test_vectors_are_used_where_the_subject_has_weights_for_them(tmp_path: Path) -> None:
+    """The shipped pack has; one without falls back on words; a file for another model is refused by name."""
+    meaning = Meaning(hashed)
+    assert load_alike("north-korean-defectors", tmp_path, meaning)
+    assert load_alike("north-korean-defectors", tmp_path, None) is None
+    assert load_alike("coral-reefs", tmp_path, meaning) is None
+    (tmp_path / "own.toml").touch()
+    (tmp_path / "own.likeness.json").write_text(
+        '{"model": "another", "centre": [], "bias": 0, "features": {}}', encoding="utf-8"
+    )
+    with pytest.raises(ConfigError, match="learned for another"):
+        load_alike("own.toml", tmp_path, meaning)

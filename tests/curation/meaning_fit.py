@@ -239,7 +239,7 @@ def tellings(draws: int) -> tuple[dict[float, list[Telling]], dict[float, list[T
 
 
 def pairs(draws: int) -> None:
-    """Print how folding does with and without vectors. They are not in use: see docs/meaning.md."""
+    """Print how folding does with and without vectors. The first trial: see docs/meaning.md."""
     given, unseen = tellings(draws)
     added = {pair: learn([*given[0.0], *unseen[0.0]], pair) for pair in stories_fit.FOLD_PAIRS}
     unseen_added = dict.fromkeys(stories_fit.FOLD_PAIRS, learn(given[0.0]))

