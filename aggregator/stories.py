@@ -155,7 +155,8 @@ class Folder:
         """Why a group of items and a story are one."""
         others = compared(other)
         any_age = seeded or other.seed
-        own = sum(self.log_odds(group[0], other, any_age) for other in others) / len(others)
+        asked = group if other.seed else group[:1]  # of a seed's repeats the first may be the one that says least
+        own = max(sum(self.log_odds(one, each, any_age) for each in others) for one in asked) / len(others)
         if own < self.threshold - _FAR_OFF:
             return None
         scores = [self.log_odds(a, b, any_age) for a in group for b in others]

@@ -192,6 +192,14 @@ def test_repeats_tell_a_seed_together() -> None:
     assert {placed.story, *(id for id, _ in placed.merges)} == {"urn:uuid:1", "urn:seed"}
 
 
+def test_a_seed_is_held_against_all_that_a_story_tells() -> None:
+    """The first repeat may be the one that says least of what the seed tells."""
+    first = item("교동도 앞바다로 온 북한 주민…지난달 3일 이어 현 정부 두 번째 귀순", language="ko")
+    seed = story(FOAM, id="urn:seed", seed=True, lead=None)
+    assert FOLDER.log_odds(first, FOAM, True) < -4
+    assert FOLDER.same_story([first, FLOATER, FLOATER_JA], seed, seeded=False)
+
+
 def test_a_thin_item_joins_no_seed_of_another_year() -> None:
     """Far from a seed's date, one usual act that both tell is not enough: folding it would hide news."""
     thin = item("North Korean man flees by swimming", "", "en")
