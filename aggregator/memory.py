@@ -140,7 +140,7 @@ class _State:
 
     def members(self, story: str) -> tuple[StoredItem, ...]:
         found = (stored for stored in self.items.values() if stored.story == story)
-        return tuple(sorted(found, key=lambda one: (not one.seed, one.first_seen, one.key)))
+        return tuple(sorted(found, key=lambda one: one.appeared))
 
     def story(self, id: str) -> StoredStory:
         told = self.stories[id]

@@ -345,14 +345,17 @@ def days_apart(one: Item, other: Item, any_age: bool) -> float | None:
 
 
 def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: str) -> StoredItem:
-    """Who stands for a story: the preferred source's, then in the feed's language, with a summary, the first."""
+    """Who stands for a story: the preferred source's, then in the feed's language, with a summary, the first.
+
+    No two are equal, and who was stored first does not matter: visits end in any order.
+    """
     wanted = language.split("-")[0].lower()
 
-    def rank(member: StoredItem) -> tuple[int, bool, bool, datetime, int]:
+    def rank(member: StoredItem) -> tuple[int, bool, bool, datetime, str, str]:
         item = member.item
         spoken = (item.language or "").split("-")[0].lower()
         when = item.published or member.first_seen
-        return -priority.get(item.source, 5), spoken != wanted, not item.summary, when, member.key
+        return -priority.get(item.source, 5), spoken != wanted, not item.summary, when, item.source, item.id
 
     return min(members, key=rank)
 

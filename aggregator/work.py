@@ -20,7 +20,6 @@ from sqlalchemy import (
     TextClause,
     bindparam,
     delete,
-    desc,
     func,
     insert,
     select,
@@ -106,9 +105,7 @@ def many_stories(
     return tuple(found)
 
 
-_MEMBERS = _ITEM.where(item.c.story.in_(bindparam("numbers", expanding=True))).order_by(
-    desc(item.c.seed), item.c.first_seen, item.c.key
-)
+_MEMBERS = _ITEM.where(item.c.story.in_(bindparam("numbers", expanding=True)))
 _SOME = _MEMBERS.where(item.c.key.in_(bindparam("only", expanding=True)))
 _STORIES: Select[Any] = (
     select(story).where(story.c.number.in_(bindparam("numbers", expanding=True))).order_by(story.c.number)
@@ -117,7 +114,8 @@ _STORIES: Select[Any] = (
 
 def _story_of(row: Any, members: Iterable[StoredItem]) -> StoredStory:
     told, updated = rows.moment(row.told), rows.instant(row.updated)
-    return StoredStory(row.id, row.seed, told, updated, row.lead, tuple(members), rows.withholding_of(row))
+    ordered = tuple(sorted(members, key=lambda one: one.appeared))
+    return StoredStory(row.id, row.seed, told, updated, row.lead, ordered, rows.withholding_of(row))
 
 
 class _Place(NamedTuple):
