@@ -132,7 +132,7 @@ lock: $(VENV)/.dev
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --no-header --python-version 3.11 \
 	  --group build --extra postgresql --constraints requirements.lock pyproject.toml --output-file requirements-postgresql.lock
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
-	  --group build --group dev --extra notify --extra postgresql --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
+	  --group build --group dev --extra dask --extra notify --extra postgresql --extra semantic --constraints requirements.lock pyproject.toml --output-file requirements-dev.lock
 	@$(BIN)/uv --quiet pip compile --universal --generate-hashes --upgrade --no-header --python-version 3.11 \
 	  --group pyproject.toml:fuzz --output-file requirements-fuzz.lock
 

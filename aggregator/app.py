@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from aggregator import notices, pipeline, press, teaching
 from aggregator.alike import load_alike
 from aggregator.channels import Channel
+from aggregator.cluster import Cluster
 from aggregator.config import Config, SliceTable, nearest
 from aggregator.database import unused
 from aggregator.engine import Children, Threads, registrable_domain
@@ -53,11 +55,16 @@ from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.topics import Judge, Pack, load_pack
+from aggregator.workers import Crew, Equipment, Limits, program
 
 CLOCKS_APART = pipeline.LEASE / 3  # what then is left of a lease is still longer than any visit
 PARSERS = 2  # child processes for parsing: more did not help on two cores, and each takes some 40 MB
 PARSE_SECONDS = 20.0  # the slowest of 5,500 documents of four public test corpora took 0.4 s
 PARSE_MEGABYTES = 512
+VISITED = (
+    7  # answers that a visit waits for at most: of a feed that vanished its site's page, and the feeds that it names
+)
+TRAVEL_SECONDS = 30.0  # to another machine and back, and for a worker that is free
 
 
 class SystemClock:
@@ -89,11 +96,14 @@ class App:
     outbox: Outbox | None = None  # None: nobody is told
     cuts: Cuts = Cuts()  # noqa: RUF009 (frozen)
     holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
+    crew: Crew | None = None  # who makes the visits of a refresh; None: this process
 
     def refresh(self, *, limit: int | None = None, everything: bool = False) -> Generator[Settled, None, None]:
         """Visit what is due; see pipeline.refresh."""
+        visits = partial(pipeline.collect, self.collector)
         return pipeline.refresh(
-            self.collector,
+            visits if self.crew is None else partial(self.crew, self.collector.judge),
+            self.collector.clock,
             self.engine,
             self.store,
             self.rules,
@@ -225,6 +235,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
             collector=replace(collector, judge=judge),
             engine=engine,
             rules=settling,
+            crew=stack.enter_context(_crew(config, clock)),
             publisher=FolderPublisher(config.resolve(config.feed.output)),
             frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
             outbox=store.outbox,
@@ -321,6 +332,28 @@ def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[C
         isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=_preloaded(config))
         stack.callback(isolate.close)
         yield Collector(clock, fetch, isolate, subject.judge), engine
+
+
+@contextmanager
+def _crew(config: Config, clock: Clock) -> Iterator[Crew | None]:
+    """Who makes the visits of a refresh, as [engine] says."""
+    asked, read = config.engine, Limits(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, _preloaded(config))
+    seconds = VISITED * config.fetch.timeout_seconds + PARSE_SECONDS
+    isolate: Children | Cluster
+    match asked.kind:
+        case "threads":
+            yield None
+            return
+        case "processes":
+            workers, reading = asked.workers or os.cpu_count() or 1, None
+            isolate = Children(workers, seconds, PARSE_MEGABYTES, preload=(*read.preload, "aggregator.workers"))
+        case "dask":
+            isolate, reading = Cluster(asked.address, seconds + TRAVEL_SECONDS), read
+    equip = partial(Equipment, config.fetch, _contact(config), clock, program(), reading)
+    try:
+        yield Crew(isolate, clock, equip)
+    finally:
+        isolate.close()
 
 
 def _preloaded(config: Config) -> tuple[str, ...]:

@@ -112,6 +112,24 @@ class Fetch(_Table):
     allow_private_addresses: bool = False
 
 
+class Engine(_Table):
+    """Where visits are made."""
+
+    kind: Literal["threads", "processes", "dask"] = "threads"
+    address: str = ""
+    workers: Annotated[int, Field(ge=0, le=1_000)] = 0
+
+    @model_validator(mode="after")
+    def _placed(self) -> Self:
+        if self.kind == "dask" and not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+:\d{1,5}", self.address):
+            raise ValueError('kind = "dask" needs the address of a scheduler, for example "tcp://127.0.0.1:8786"')
+        if self.kind != "dask" and self.address:
+            raise ValueError(f'address is for kind = "dask", and kind is "{self.kind}"')
+        if self.kind != "processes" and self.workers:
+            raise ValueError(f'workers is for kind = "processes", and kind is "{self.kind}"')
+        return self
+
+
 class Schedule(_Table):
     min_interval: Duration = timedelta(minutes=10)
     max_interval: Duration = timedelta(hours=24)
@@ -238,6 +256,7 @@ class Document(_Table):
     topic: Topic = Topic()
     stories: Stories = Stories()
     fetch: Fetch = Fetch()
+    engine: Engine = Engine()
     schedule: Schedule = Schedule()
     store: Store = Store()
     server: Server = Server()

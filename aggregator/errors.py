@@ -20,6 +20,10 @@ class FeedError(AggregatorError):
     """A document could not be read as a feed; the text says what it was instead."""
 
 
+class EngineError(AggregatorError):
+    """A visit could not be made where visits are made: nobody is there, or the wrong program is."""
+
+
 class StoreError(AggregatorError):
     """The database cannot be opened, is not ours, or is busy beyond patience."""
 

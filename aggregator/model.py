@@ -254,6 +254,13 @@ Outcome = Changed | Unchanged | Failed
 
 
 @dataclass(frozen=True, slots=True)
+class Unmade:
+    """A visit of which nothing is known: it was never made, or got lost with whoever made it."""
+
+    why: str  # a sentence for a person
+
+
+@dataclass(frozen=True, slots=True)
 class Freshness:
     """What an answer's headers ask of the next visit."""
 
@@ -432,6 +439,11 @@ class StoredItem:
                 return Decision.DROPPED
             case _:
                 return self.verdict.decision
+
+    @property
+    def appeared(self) -> tuple[bool, datetime, datetime, str, str]:
+        """Sorts the members of a story: its seed, then as they appeared, whichever visit of a refresh ended first."""
+        return (not self.seed, self.first_seen, self.item.published or self.first_seen, self.item.source, self.item.id)
 
 
 @dataclass(frozen=True, slots=True)

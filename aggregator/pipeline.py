@@ -24,6 +24,7 @@ from aggregator.model import (
     Rhythm,
     Task,
     Unchanged,
+    Unmade,
     Validators,
     Visit,
 )
@@ -33,6 +34,7 @@ from aggregator.seek import sought
 from aggregator.settle import Rules, Settled, settle_quiet, settle_together
 from aggregator.topics import Judge
 
+AGAIN = timedelta(minutes=1)  # until a visit that could not be made is tried again
 LEASE = timedelta(
     minutes=15
 )  # longer than any visit may take; what a process held that died elsewhere is free after it
@@ -60,7 +62,8 @@ class Collector:
 
 
 def refresh(
-    collector: Collector,
+    make: Callable[[Task], Visit | Unmade],
+    clock: Clock,
     engine: Engine,
     store: Store,
     rules: Rules,
@@ -73,16 +76,19 @@ def refresh(
     """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
 
     What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
-    settled, and what was claimed and not visited is given back. `holds`: lane → until when its host wants to be left
+    settled, and what was claimed and not visited is given back. `make`: makes a visit, here (collect) or elsewhere;
+    must not raise; one that is Unmade is put off a little. `holds`: lane → until when its host wants to be left
     alone; brought up to date on the way, and what is not asked because of it is put off until then. `limit`: of
-    visits, those longest due; None: all. (Six parameters: what is joined here is what the house consists of.)
+    visits, those longest due; None: all. (So many parameters: what is joined here is what the house consists of.)
     """
-    now = collector.clock.now()
+    now = clock.now()
     tasks = store.claim(now, LEASE, limit=limit, everything=everything)
     waiting = {task.source.url: task for task in tasks}
     placed: list[int] = []
+    unmade: dict[str, Unmade] = {}
+    ask = partial(_ask, make, clock, lane, holds, unmade)
     try:
-        with closing(engine.batches(partial(_ask, collector, lane, holds), tasks, lane, TOGETHER)) as ended:
+        with closing(engine.batches(ask, tasks, lane, TOGETHER)) as ended:
             for group in _grouped(ended):
                 done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
                 for visit in group:
@@ -93,17 +99,34 @@ def refresh(
     finally:
         held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
         store.put_off(held, "its host asked for a pause (Retry-After)")
-        store.release(task for task in waiting.values() if not _held(holds, lane(task), now))
+        for why, lost in _by_reason(unmade, waiting):
+            store.put_off([(task, now + AGAIN) for task in lost], f"the last visit could not be made: {why}")
+        store.release(task for url, task in waiting.items() if url not in unmade and not _held(holds, lane(task), now))
 
 
-def _ask(collector: Collector, lane: Callable[[Task], str], holds: dict[str, datetime], task: Task) -> Visit | None:
-    """A visit, and what it says of the host; None: the host wants to be left alone."""
-    if _held(holds, lane(task), collector.clock.now()):
+def _ask(
+    make: Callable[[Task], Visit | Unmade],
+    clock: Clock,
+    lane: Callable[[Task], str],
+    holds: dict[str, datetime],
+    unmade: dict[str, Unmade],
+    task: Task,
+) -> Visit | None:
+    """A visit, and what it says of the host; None: the host wants to be left alone, or the visit was not made."""
+    if _held(holds, lane(task), clock.now()):
         return None
-    visit = collect(collector, task)
+    visit = make(task)
+    if isinstance(visit, Unmade):
+        unmade[task.source.url] = visit
+        return None
     if (until := pace.held_host(visit)) is not None:
         holds[lane(task)] = until
     return visit
+
+
+def _by_reason(unmade: Mapping[str, Unmade], waiting: Mapping[str, Task]) -> Iterator[tuple[str, list[Task]]]:
+    reasons = sorted({one.why for one in unmade.values()})
+    return ((why, [waiting[url] for url, one in unmade.items() if one.why == why]) for why in reasons)
 
 
 def _held(holds: Mapping[str, datetime], lane: str, now: datetime) -> bool:

