@@ -273,17 +273,22 @@ def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tupl
                     yield True, f"empty   {visit.source.name}: the feed answers, but holds no entry"
 
 
-def find_feed(config: Config, url: str, clock: Clock) -> tuple[str, FeedHead]:
-    """The feed at an address, or the first one that works of those that the page there names; its address and head."""
+def find_feed(config: Config, url: str, clock: Clock, kind: str = "feed") -> tuple[str, FeedHead]:
+    """The feed at an address, or the first one that works of those that the page there names; its address and head.
 
+    `kind`: "sitemap" looks for a Google News sitemap, at this very address.
+    """
     subject = load_subject(config)
     with _reading(config, subject, clock) as (collector, _):
         page = collector.fetch(Task(Source(url, url)))
         if isinstance(page, Refused):
             raise NotFoundError(f"{url}: {page.failed.message}")
-        visit = pipeline.collect(collector, Task(Source(url, url)))
+        visit = pipeline.collect(collector, Task(Source(url, url, kind=kind)))
         if isinstance(visit.outcome, Changed):
             return url, visit.outcome.head
+        if kind == "sitemap":
+            said = visit.outcome.message if isinstance(visit.outcome, Failed) else "it lists nothing"
+            raise NotFoundError(f"{url} is not a Google News sitemap: {said}")
         if isinstance(page, Fetched) and (found := working_feed(collector.fetch, collector.isolate, page, url)):
             return found
     raise NotFoundError(

@@ -42,12 +42,14 @@ def add(
     scope: Annotated[
         str, typer.Option(help="How much is to be expected of it, as the topic pack names it.")
     ] = "general",
+    kind: Annotated[str, typer.Option(help="feed, or sitemap for a Google News sitemap.")] = "feed",
 ) -> None:
     """Try a feed, or find the feed of a site's page, and add it to the configuration."""
-    configuration = load(config)
-    feed, head = application.find_feed(configuration, url, SystemClock())
-    source = Source(url=feed, name=name or head.title or without_password(feed), language=head.language, scope=scope)
-    _append(config, [source])
+    if kind not in ("feed", "sitemap"):
+        raise ConfigError('--kind is "feed" or "sitemap"; a page needs a table [source.select], written by hand')
+    feed, head = application.find_feed(load(config), url, SystemClock(), kind)
+    called = name or head.title or without_password(feed)
+    _append(config, [Source(url=feed, name=called, language=head.language, scope=scope, kind=kind)])
 
 
 @app.command()

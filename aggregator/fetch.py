@@ -31,6 +31,7 @@ _PERMANENT = frozenset({301, 308})
 _REDIRECTS = _PERMANENT | {302, 303, 307}
 _LIMIT = 5  # redirects; seen in readers: 4 to 30. A feed that needs more than three has not been met
 _CHUNK = 1 << 16
+_GZIP = b"\x1f\x8b"  # how such a file begins (RFC 1952)
 _PLAIN_URL = re.compile(r'https?://[a-z0-9.-]+(:[1-5]?\d{1,4})?/[!"$-~]*')  # needs nothing done to it
 _UNWRITTEN = "it is not written as web addresses are"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -114,6 +115,8 @@ class HttpFetch:
                 data = undo(headers.get("Content-Encoding", ""), _chunks(response), self._settings.max_body_megabytes)
             case status:
                 raise Trouble(_judge(status, headers))
+        if task.source.kind == "sitemap" and data.startswith(_GZIP):  # a file sitemap.xml.gz (sitemaps.org/protocol)
+            data = undo("gzip", [data], self._settings.max_body_megabytes)
         if not data:
             raise Trouble(Fault.EMPTY)
         content_type = headers.get("Content-Type")

@@ -57,9 +57,9 @@ class Push:
         if not self._app.config.push.callback or visit.pushed:
             return
         hub = websub.named(visit)
-        standing = [one for one in self._all() if one.source == visit.source.url and not one.leaving]
         if hub is None and not isinstance(visit.outcome, Changed):
             return  # a 304 need not repeat it
+        standing = [one for one in self._all() if one.source == visit.source.url and not one.leaving]
         for one in standing:
             if (one.hub, one.topic) != hub:
                 self._ask(replace(one, leaving=True, tries=0), now)

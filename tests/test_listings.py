@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -198,6 +199,22 @@ def test_page_and_sitemap_reach_the_feed(tmp_path: Path, lab: Lab) -> None:
     again = aggregator(tmp_path, "run", "--once", "--now")
     assert "unchanged (304)" in again.stdout
     assert lab.seen("/reports/")[1].header("If-None-Match") == '"1"'
+
+
+def test_compressed_sitemap_is_read_and_can_be_added(tmp_path: Path, lab: Lab) -> None:
+    """A file sitemap.xml.gz is unpacked, as sitemaps.org has it; `sources add --kind sitemap` tries it first."""
+    packed = gzip.compress((DATA / "news-sitemap.xml").read_bytes())
+    lab.route("/news.xml.gz", Reply(200, (("Content-Type", "application/x-gzip"),), packed))
+    lab.route("/page", Reply(200, (("Content-Type", "text/html"),), b"<html><title>No sitemap</title></html>"))
+    configured(tmp_path)
+    refused = aggregator(tmp_path, "sources", "add", lab.url("/page"), "--kind", "sitemap")
+    assert (refused.returncode, "is not a Google News sitemap" in refused.stderr) == (1, True)
+    done = aggregator(tmp_path, "sources", "add", lab.url("/news.xml.gz"), "--kind", "sitemap", "--name", "Times")
+    assert done.returncode == 0, done.stderr
+    assert 'kind = "sitemap"' in (tmp_path / "config.toml").read_text()
+    done = aggregator(tmp_path, "run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert feed(tmp_path)
 
 
 def test_list_of_sitemaps_is_followed_to_the_newest_of_news(tmp_path: Path, lab: Lab) -> None:
