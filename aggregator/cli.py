@@ -17,7 +17,7 @@ from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
-from aggregator.notifier import Couriers
+from aggregator.notifier import Couriers, faults
 from aggregator.press import Published
 from aggregator.settle import Settled
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, err, guarded, log_plainly, out
@@ -146,6 +146,8 @@ def check(
     """Validate configuration, topic pack, seed set and, where there is one, the store; say what is wrong where."""
     configuration = load(config)
     subject = application.load_subject(configuration)
+    if unreachable := faults(configuration):
+        raise ConfigError(*unreachable)
     listed, off = (len(configuration.listed(enabled=enabled)) for enabled in (True, False))
     report.show(
         out,

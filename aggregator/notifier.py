@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from aggregator import services
 from aggregator.app import App, agent_of
 from aggregator.channels import Channel
 from aggregator.config import Config
@@ -15,7 +16,6 @@ from aggregator.model import Delivered
 from aggregator.notices import Told
 from aggregator.ports import Courier
 from aggregator.post import Mailer
-from aggregator.services import Services
 from aggregator.spans import ahead
 from aggregator.webhook import Webhooks
 
@@ -33,7 +33,7 @@ class Couriers:
         self._known: Mapping[str, Courier] = {
             "webhook": self._webhooks,
             "mail": Mailer(config.mail.server, config.mail.sender, seconds),
-            "apprise": Services(),
+            "apprise": services.Services(),
         }
 
     def of(self, channel: Channel) -> Courier:
@@ -88,6 +88,12 @@ class Notifier:
         finally:
             with self._turn:
                 self._busy.discard(channel.name)
+
+
+def faults(config: Config) -> list[str]:
+    """What is wrong with addresses that only apprise can judge, a sentence each."""
+    judged = ((one.name, services.fault(one.address)) for one in config.channels() if one.kind == "apprise")
+    return [f"{config.path}: [[notify]] {name}: {said}" for name, said in judged if said]
 
 
 def messages(app: App, channel: Channel, couriers: Couriers) -> Iterator[Told]:

@@ -255,6 +255,7 @@ class TestTrying:
 
         def meanwhile(channel: Channel, message: Message, edition: Edition, now: datetime) -> Delivery:
             assert other.go(at(1)) == []
+            assert room.store.outbox.health()[0].unsure == 0
             return Delivered()
 
         notices.deliver(room.store, room.store.outbox, AT_ONCE, meanwhile, FRAME, at(1))

@@ -136,6 +136,15 @@ def test_mistakes_are_told_in_words(tmp_path: Path, table: str, problem: str) ->
     assert problem in said.stderr.replace("\n", " ")
 
 
+def test_an_address_that_nobody_knows_is_told_by_check(tmp_path: Path) -> None:
+    """What only apprise can judge is judged by it, and shown by its scheme alone."""
+    configure(tmp_path, {}, f'{NOT_SERVED}[[notify]]\nname = "Desk"\nto = ["nowhere://s3cret/s3cret"]\n')
+    said = aggregator(tmp_path, "check")
+    assert said.returncode == 2
+    assert "[[notify]] Desk: " in said.stderr
+    assert "s3cret" not in said.stderr
+
+
 def test_a_digest_can_be_looked_at(tmp_path: Path, site: Site) -> None:
     """As text and as HTML, of the stories of the last day; nothing is sent."""
     configure(tmp_path, {"News": site.put("/feed", document(OLD, NEW))})

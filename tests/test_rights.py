@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aggregator import lookup
+from aggregator import letters, lookup
+from aggregator.channels import Channel
 from aggregator.config import load
 from aggregator.memory import MemoryStore
 from aggregator.model import (
@@ -27,6 +28,7 @@ from aggregator.model import (
     Source,
     Verdict,
 )
+from aggregator.notices import edition_of
 from aggregator.ports import Store
 from aggregator.press import publish
 from aggregator.publish import MemoryPublisher
@@ -36,6 +38,7 @@ from tests.telling import FRAME, HOUR, NOW, name
 
 URLS = [f"https://{letter}.example/feed" for letter in "abc"]
 FREE = Rights()
+EVERYBODY = Channel("everybody", "mail", "mailto:ana@example.org")
 ENTRIES = 2  # of the subscription documents, so that the archive fills
 rights = st.builds(
     Rights,
@@ -107,6 +110,13 @@ def shown(store: Store, public: MemoryPublisher, given: Mapping[str, Rights]) ->
     frame = framed(given)
     publish(store, public, frame, ENTRIES, Cuts((), (Saved("Mine", "title"),)))
     yield from (content.decode() for content in public.files.values())
+    told = edition_of(EVERYBODY, frame, store.stories(), {source.url: source for source in frame.sources})
+    yield from (
+        letters.plain(told, NOW),
+        letters.html(told, NOW),
+        letters.short(told),
+        letters.payload(told, NOW).decode(),
+    )
     yield lookup.page(store, frame, "title", 1)[1].decode()
     yield lookup.feed(store, frame, "title")[1].decode()
 
@@ -145,7 +155,7 @@ def assert_held(
 def test_no_file_and_no_answer_shows_more_than_is_allowed(
     stories: list[list[int]], before: tuple[Rights, ...], after: tuple[Rights, ...]
 ) -> None:
-    """Feeds, archive, slices, pages, searches: at first, and after the operator has changed any right."""
+    """Feeds, archive, slices, pages, searches, mails, messages: at first, and after a change of any right."""
     store, public = MemoryStore(), MemoryPublisher()
     tellers = tell(store, stories)
     for given_rights in (before, after):
