@@ -109,7 +109,7 @@ def shown(store: Store, public: MemoryPublisher, given: Mapping[str, Rights]) ->
     """All that anybody can read."""
     frame = framed(given)
     publish(store, public, frame, ENTRIES, Cuts((), (Saved("Mine", "title"),)))
-    yield from (content.decode() for content in public.files.values())
+    yield from (content.decode("utf-8", "replace") for content in public.files.values())  # pictures, too
     told = edition_of(EVERYBODY, frame, store.stories(), {source.url: source for source in frame.sources})
     yield from (
         letters.plain(told, NOW),
