@@ -126,8 +126,10 @@ def _value(match: re.Match[str]) -> str:
     number = float(digits.replace(",", "."))
     if match["scale"]:
         number *= float(_words()["scales"][match["scale"].lower()])
+    if number >= 1e15:  # of infinitely many digits, for a float, after the 308th
+        return ""
     plain = str(int(number)) if number == int(number) else f"{number:.2f}"
-    return plain + ("%" if match["share"] else "") if number < 1e15 else ""
+    return plain + ("%" if match["share"] else "")
 
 
 def _han_value(numeral: str) -> int:

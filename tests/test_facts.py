@@ -139,3 +139,9 @@ def test_other_ranks_and_periods_speak_against(one: str, other: str, apart: int)
     """Two texts that tell different ones of a kind are told apart; one that is silent is not."""
     known, further = read(one, "", "en"), read(other, "", "es" if other.startswith("Lle") else "ko")
     assert features(known, further, 0.0, weights().rarity)["marks.apart"] == apart
+
+
+@pytest.mark.parametrize("digits", ["1" * 400, "１" * 400, "9" * 400 + " million", "1e999"])
+def test_a_number_beyond_all_numbers_tells_nothing(digits: str) -> None:
+    """A source that sends one lost all its visits to it: what they brought could not be stored."""
+    assert not read(f"Defector {digits} speaks", digits, "en").numbers.keys() - {"1", "999"}

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 KEPT = ROOT / "tests" / "data" / "fuzz"
 FEEDS = ROOT / "tests" / "data" / "feeds"
 CORPUS = ROOT / ".fuzz"
-LONGEST = 10  # seconds that one input may take
+LONGEST = 60  # seconds that one input may take, on a busy machine, too
 MEMORY = 1024  # MB
 SIZE = 8_000  # bytes of an input: larger ones of feedparser's take too long to look at many
 _DONE = re.compile("Done (.*)")
@@ -77,8 +77,17 @@ def main() -> None:
     if find_spec("atheris") is None:
         print("atheris is not installed, and cannot be had for every machine: nothing new was looked for")
         return
+    sound = True
     for name in asked.targets:
-        print(f"{name}: {look(name, f'{TARGETS[name].__module__}:{TARGETS[name].__name__}', asked.seconds, CORPUS)}")
+        try:
+            print(
+                f"{name}: {look(name, f'tests.soak.targets:{TARGETS[name].__name__}', asked.seconds, CORPUS)}",
+                flush=True,
+            )
+        except Broken as finding:
+            sound = False
+            print(finding, flush=True)
+    sys.exit(not sound)
 
 
 if __name__ == "__main__":
