@@ -174,7 +174,7 @@ def _conditions(validators: Validators) -> dict[str, str]:
 def _chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     try:
         yield from response.stream(_CHUNK, decode_content=False)
-    except urllib3.exceptions.HTTPError as error:
+    except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: a chunk of less than no bytes
         raise Trouble(Fault.CUT) from error
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 
 from aggregator import render
 from aggregator.entries import month_path, story_path
@@ -241,9 +242,18 @@ class _Press:
             pages = self._stories(told)
             self.put(pages | (self._page(number, told) if number else {}))
             own.update(pages)
-        moved = self._moved({one.id: one.into for one in self.store.gone() if one.into is not None})
+        moved = self._moved({one.id: one.into for one in self.store.gone() if one.into is not None} | self._led_on(own))
         self.put(moved)
         self.changed.extend(self.publisher.remove(sorted(self.publisher.names("story") - own - moved.keys())))
+
+    def _led_on(self, own: Set[str]) -> dict[str, str]:
+        """Id of a merged story → the other's, of pages that are there besides the stories' own.
+
+        Not all of these are remembered as gone: one that was merged in the refresh that told it is not, but a long
+        refresh is published on the way.
+        """
+        there = self.store.named(f"urn:uuid:{PurePosixPath(path).stem}" for path in self.publisher.names("story") - own)
+        return {id: story.id for id, story in there.items() if story.id != id and story.told and story.members}
 
     def _stories(self, told: Iterable[StoredStory]) -> dict[str, bytes]:
         return render.render_stories(edition(self.frame, told), self.problems)

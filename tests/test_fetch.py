@@ -549,6 +549,7 @@ def test_only_one_coding_is_undone(lab: Lab, fetch: HttpFetch) -> None:
         (raw(_OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n<rss>\r\n"), "broke before the whole document"),
         (raw(_OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n<r"), "broke before the whole document"),
         (raw(_OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n<rss>\r\n"), "broke before the whole document"),
+        (raw(_OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n<rss>\r\n0\r\n\r\n"), "broke before the whole document"),
         (raw(b""), "closed the connection without an answer"),
         (reset, "broke"),
         (raw(b"SSH-2.0-OpenSSH_9\r\n"), "not HTTP"),

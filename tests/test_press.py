@@ -219,6 +219,22 @@ def test_a_page_goes_with_its_story(store: Store, public: MemoryPublisher) -> No
     assert public.names("story") == frozenset()
 
 
+def test_a_page_that_leads_on_stays_when_all_is_written_anew(store: Store, public: MemoryPublisher) -> None:
+    """Also that of a story merged in the refresh that told it, which is not remembered as gone."""
+    tell(store, 1)
+    publish(store, public, FRAME, 10)
+    tell(store, 2, 3)
+    (told,) = (story.told for story in store.stories() if story.id == name(3))
+    assert told is not None
+    with store.begin() as work:
+        work.merge(name(3), into=name(2), now=told)
+    publish(store, public, FRAME, 10)
+    kept = dict(public.files)
+    assert page(3) in kept
+    publish(store, public, FRAME, 10, everything=True)
+    assert public.files == kept
+
+
 def test_publishing_everything_mends_the_folder(store: Store, public: MemoryPublisher) -> None:
     """A page that is missing or belongs to no story is put right, the rest is as it was; an empty folder is filled."""
     tell(store, *range(1, 8))
