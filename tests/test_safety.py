@@ -70,6 +70,11 @@ TRICKS = (
     "Kim\u00a0Hyon\u2011u",
     "K\u0301im Hyo\u0308n-u",
     "Kim\ufeffHyon\u2060-u",
+    "\u041a\u0456m Hy\u043en-u",  # Cyrillic K, i and o
+    "\u039aim \u0397y\u03bfn-u",  # Greek K, H and o
+    "\u041a\u0406\u041c \u041d\u04ae\u041eN-U",  # in capitals, all but two of them Cyrillic
+    "K\u0131m Hyon-u",  # without the dot
+    "KimHy\u043enU",
 )
 UNHELD = (
     *("Kim Jong Un met his generals", "김정은 위원장", "金正恩", "キム・ジョンウン", "Ким Чен Ын", "기업 혁신과 우리"),
@@ -94,7 +99,7 @@ def test_a_held_name_is_found_in_every_spelling(entry: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", TRICKS)
 def test_no_trick_of_writing_hides_a_held_name(text: str) -> None:
-    """Full width, styled letters, invisible characters, marks of direction, accents, letters apart."""
+    """Full width, styled letters, invisible characters, marks of direction, accents, letters apart, lookalikes."""
     assert Watch(["Kim Hyon-u"]).matched(titled(text))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from aggregator import parse, search
 from aggregator.config import load
 from aggregator.engine import direct
-from aggregator.errors import ConfigError, FeedError
+from aggregator.errors import ConfigError, FeedError, QueryError
 from aggregator.grouping import Near, group, order
 from aggregator.holding import Watch, cleaned
 from aggregator.items import Raw, Setting, Text, make_item
@@ -127,7 +127,8 @@ def judging(data: bytes) -> None:
     watch = Watch([entry for entry in map(cleaned, item.title.split(",")) if entry])
     held = watch.matched(StoredStory("urn:uuid:1", False, NOON, NOON, 1, (StoredItem(1, item, verdict, NOON),)))
     assert held <= watch.marks
-    search.fits(search.parse(item.title), search.document((item.title, item.summary)))
+    with suppress(QueryError):
+        search.fits(search.parse(item.title), search.document((item.title, item.summary)))
 
 
 def folding(data: bytes) -> None:
