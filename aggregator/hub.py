@@ -47,6 +47,8 @@ class Hubs:
             return trouble.told(host, status).message
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
             return Trouble(Fault.CUT).told(host, status).message
+        except ValueError:  # urllib's word on addresses: the hub's own was looked at when it was named
+            return Trouble(Fault.BAD_REDIRECT, detail="not an address").told(host, status).message
 
     def close(self) -> None:
         self._transport.close()

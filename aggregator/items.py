@@ -124,7 +124,8 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
     """Entries of one document that share an id told apart, in document order.
 
     Same link: one entry in two versions; the later-dated stays (undated: the first). Different links: the source gives
-    ids twice; the last in the document, the oldest as a rule, keeps it, the others' ids get their link added.
+    ids twice; the last in the document, the oldest as a rule, keeps it, the others' ids get their link added, or their
+    title where they have none.
     """
     items = _with_ids_of_their_own(items)
     groups: dict[str, list[int]] = defaultdict(list)
@@ -140,8 +141,9 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
         last = max(by_link.values())
         for number in by_link.values():
             item = items[number]
-            told_apart = item if number == last else replace(item, id=_identity(f"{item.id} {item.link or ''}".strip()))
-            kept[number] = told_apart
+            kept[number] = (
+                item if number == last else replace(item, id=_identity(f"{item.id} {item.link or item.title}"))
+            )
     return [kept[number] for number in sorted(kept)]
 
 

@@ -305,6 +305,8 @@ def test_ids_are_unique_and_stay() -> None:
         twice.format("b", 3, "y", ""),
         "<title>no id</title><link>https://example.org/4</link>",
         "<title>only text</title>",
+        "<guid isPermaLink='false'>c</guid><title>no link</title>",
+        "<guid isPermaLink='false'>c</guid><title>a link</title><link>https://example.org/5</link>",
     )
     found = parse(document)
     assert [(item.id[:7], item.title) for item in found.items] == [
@@ -313,6 +315,8 @@ def test_ids_are_unique_and_stay() -> None:
         ("b", "y"),
         ("https:/", "no id"),
         ("digest:", "only text"),
+        ("c no li", "no link"),
+        ("c", "a link"),
     ]
     for item in found.items:
         known = found.entries - {item.fingerprint}

@@ -21,6 +21,7 @@ import pytest
 from aggregator import config, websub
 from aggregator.hub import Hubs
 from aggregator.model import Changed, FeedHead, Freshness, Source, Unchanged, Visit
+from tests.lab import Lab, Reply
 from tests.command import HEAD, aggregator, configure, rss
 from tests.site import Site, serving
 from tests.test_daemon import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
@@ -218,6 +219,15 @@ def test_hub_in_a_private_network_is_refused(hub: Hub) -> None:
     assert not hub.log
     allowed = Hubs(config.Fetch(allow_private_addresses=True), "x")
     assert allowed.post(hub.address, {"hub.mode": "publish", "hub.url": "http://127.0.0.1:1/"}) is None
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "file:///etc/passwd", "//[", "http://a:b"])
+def test_a_hub_that_leads_nowhere_is_told_in_words(target: str) -> None:
+    """Its redirect to what is no web address ends the errand, and nothing else."""
+    with Lab() as lab:
+        address = lab.route("/hub", Reply(307, (("Location", target),)))
+        allowed = Hubs(config.Fetch(allow_private_addresses=True), "x")
+        assert "localhost" in (allowed.post(address, {"hub.mode": "publish", "hub.url": "x"}) or "")
 
 
 # The rules
