@@ -21,8 +21,8 @@ import pytest
 from aggregator import config, websub
 from aggregator.hub import Hubs
 from aggregator.model import Changed, FeedHead, Freshness, Source, Unchanged, Visit
-from tests.lab import Lab, Reply
 from tests.command import HEAD, aggregator, configure, rss
+from tests.lab import Lab, Reply
 from tests.site import Site, serving
 from tests.test_daemon import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
 
