@@ -104,9 +104,12 @@ class Model:
         return rules != self.rules or abs(rulings - self.rulings) >= max(1, STEP * self.rulings)
 
 
+_NO_RULES = ("source", "meaning", "phrasing")
+
+
 def signs(item: Item, reasons: Iterable[Reason]) -> dict[str, str]:
     """What is looked at in an item: name of the sign → how it stands in the item."""
-    found = {f"rule {one.concept}": one.concept for one in reasons if one.field not in ("source", "meaning")}
+    found = {f"rule {one.concept}": one.concept for one in reasons if one.field not in _NO_RULES}
     found[f"source {item.source}"] = "the source"
     text = comparable(f"{item.title}\n{item.summary}"[:_READ])
     for run in _RUNNING.findall(text):

@@ -189,7 +189,7 @@ class Document:
 class Reason:
     """One piece of evidence for or against an item's belonging to the subject."""
 
-    field: str  # "title", "summary", "body", "categories", "source", "curator", "meaning"
+    field: str  # "title", "summary", "body", "categories", "source", "curator", "phrasing", "meaning"
     concept: str  # the pack's name for what was found
     text: str  # the matched text, as it stands in the item
     weight: float  # contribution to the score; negative: against

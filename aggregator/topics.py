@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ from aggregator.errors import ConfigError
 from aggregator.learning import Model, signs
 from aggregator.meaning import Sense
 from aggregator.model import Decision, Item, Reason, Verdict
+from aggregator.phrasing import Phrasing, read_phrasing
 from aggregator.words import Match, Matcher, sentence_hash, sentences
 
 BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
 _REASONS = 12  # in a verdict: more than anybody reads
 _SIGNS = 3  # shown of what the curator's decisions say
+_SIDES = ("reads like other news", "reads like the subject")
 _MASK, _BOILERPLATE = "masks", "boilerplate"
 
 
@@ -79,6 +82,7 @@ class Pack:
     bias: float
     band: float  # log-odds below the threshold that are still "undecided"
     places: Places = field(default_factory=Places)
+    phrasing: Phrasing | None = None
 
 
 def load_pack(name_or_path: str, base: Path) -> Pack:
@@ -94,11 +98,19 @@ def load_pack(name_or_path: str, base: Path) -> Pack:
         )
         if name_or_path not in known:
             raise ConfigError(f'There is no topic pack "{name_or_path}"; those that ship: {", ".join(known)}.')
-        return parse_pack(shipped.joinpath(f"{name_or_path}.toml").read_text("utf-8"), f"{name_or_path}.toml")
+        pack = parse_pack(shipped.joinpath(f"{name_or_path}.toml").read_text("utf-8"), f"{name_or_path}.toml")
+        return _with_phrasing(pack, shipped.joinpath(f"{name_or_path}.phrasing.json"))
     try:
-        return parse_pack(path.read_text("utf-8"), str(path))
+        return _with_phrasing(parse_pack(path.read_text("utf-8"), str(path)), path.with_suffix(".phrasing.json"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The topic pack {path} cannot be read: {error}.") from error
+
+
+def _with_phrasing(pack: Pack, file: Traversable) -> Pack:
+    """The pack with what was learned of its subject's phrasing, where the file is there."""
+    if not file.is_file():
+        return pack
+    return replace(pack, phrasing=read_phrasing(file.read_text("utf-8"), str(file), pack.concepts))
 
 
 # --- reading a pack ---------------------------------------------------------------------------------------------
@@ -320,16 +332,25 @@ class Judge:
     def _odds(self, reasons: Iterable[Reason]) -> float:
         return self._pack.bias + sum(reason.weight for reason in reasons)
 
+    def names(self, item: Item) -> set[str]:
+        """The concepts that title and summary name."""
+        return self._matcher.names(f"{item.title}\n{item.summary}")
+
     def _meant(self, item: Item, scope: Scope, odds: float) -> list[Reason]:
-        """What the vector of an item says that the rules neither keep nor speak against."""
-        unsure = self._pack.bias <= odds < self._floor
-        if self._sense is None or not unsure or not (item.title or item.summary):
+        """What phrasing and vector say of an item that the rules neither keep nor speak against."""
+        phrasing, sense, unsure = self._pack.phrasing, self._sense, self._pack.bias <= odds < self._floor
+        if not unsure or not (phrasing or sense) or not (item.title or item.summary):
             return []
-        there = self._matcher.names(f"{item.title}\n{item.summary}").union(scope.implies)
-        if there.isdisjoint(self._sense.asked):
-            return []
-        weight = self._sense.weigh(item)
-        return [Reason("meaning", "reads like the subject" if weight > 0 else "reads like other news", "", weight)]
+        there = self.names(item).union(scope.implies)
+        reasons = []
+        if phrasing is not None and not there.isdisjoint(phrasing.asked):
+            weight, words = phrasing.weigh(item)
+            if weight > 0:  # what speaks against would empty the curator's review, and keeps nothing out
+                reasons.append(Reason("phrasing", _SIDES[True], ", ".join(words), weight))
+        if sense is not None and not there.isdisjoint(sense.asked):
+            weight = sense.weigh(item)
+            reasons.append(Reason("meaning", _SIDES[weight > 0], "", weight))
+        return reasons
 
     def _may_belong(self, item: Item, scope: Scope) -> bool:
         """Whether any rule in favour could hold: the cheap question that spares most items the rest."""

@@ -71,6 +71,7 @@ ROOMS = {
     "rights": room("core"),
     "candidates": room("core"),
     "stories": room("core", "rapidfuzz"),
+    "phrasing": room("core"),
     "topics": room("core", "tomli"),
     # what is published
     "entries": room("core"),
