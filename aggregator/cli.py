@@ -117,7 +117,7 @@ def _said(settled: Settled) -> Settled:
 def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path()) -> None:
     """Write a commented config.toml, the seed set and the topic pack for a new installation; never overwrites."""
     pack = "packs/north-korean-defectors.toml"
-    beside = [pack.replace(".toml", ending) for ending in (".meaning.json", ".slices.toml")]
+    beside = [pack.replace(".toml", ending) for ending in (".meaning.json", ".phrasing.json", ".slices.toml")]
     names = ("config.toml", "feeds/seed.toml", pack, *beside)
     files = {name: application.default_file(name).read_text(encoding="utf-8") for name in names}
     files["config.toml"] = files["config.toml"].replace('pack = "north-korean-defectors"', f'pack = "{pack}"', 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from aggregator.words import comparable
 READ = 600  # characters: a text's subject stands at its beginning
 _LENGTHS = (2, 3, 4)  # letters
 _SHOWN = 3  # words that weighed most
+_MARKS = re.compile(r"^\W+|\W+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Phrasing:
         weight = round(self.bias + self.step * sum(self.weights[bucket] for bucket in met) / max(len(met), 1) ** 0.5, 3)
         said = {word: sum(self.weights[bucket] for bucket in found) for word, found in words.items()}
         telling = sorted((word for word in said if said[word] > 0), key=said.__getitem__, reverse=True)
-        return weight, tuple(telling[:_SHOWN])
+        bare = (_MARKS.sub("", word) for word in telling)
+        return weight, tuple(word for word in dict.fromkeys(bare) if word)[:_SHOWN]
 
 
 def text_of(item: Item) -> str:
