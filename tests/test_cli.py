@@ -84,7 +84,8 @@ def test_init_writes_a_configuration_that_is_right_and_never_overwrites(tmp_path
     assert aggregator(tmp_path, "init", "new").returncode == 0
     assert aggregator(tmp_path / "new", "check").returncode == 0
     packs = sorted(path.name for path in (tmp_path / "new" / "packs").iterdir())
-    assert packs == [f"north-korean-defectors.{end}" for end in ("meaning.json", "phrasing.json", "slices.toml", "toml")]
+    endings = ("meaning.json", "phrasing.json", "slices.toml", "toml")
+    assert packs == [f"north-korean-defectors.{end}" for end in endings]
     (tmp_path / "new" / "feeds" / "seed.toml").write_text("# mine")
     again = aggregator(tmp_path, "init", "new")
     assert again.returncode == 2
