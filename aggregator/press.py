@@ -23,7 +23,7 @@ PAGE = 50  # stories on a page of the archive, at most: half of what a subscript
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
 SLICE = 50  # stories in a slice, the newest
 NO_CUTS = Cuts()
-_FORM = "2"  # of the documents that are not written anew with each change; another number has all of them written
+_FORM = "3"  # of the documents that are not written anew with each change; another number has all of them written
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _publish(
     mark, stands, form = store.mark(), _stands(publisher), _form(frame)
     anew = everything or stands.form != form or stands.mark > mark or "index.html" not in publisher.names()
     changes = frozenset() if anew else store.changed(stands.mark)
-    pages = store.turn(max(1, min(PAGE, max_entries // 2)), max_entries or None)
+    pages = _turn(store, max_entries)
     gone = store.gone(max(TOMBSTONES, len(changes)))
     press = _Press(store, publisher, replace(frame, pages=pages, gone=gone[:TOMBSTONES], days=store.days()))
     press.print_changes(changes)
@@ -89,6 +89,17 @@ def _publish(
     press.put(render.render(newest, press.problems))
     press.flush()
     return Published(tuple(press.changed), tuple(dict.fromkeys(press.problems))), _Stands(mark, form, months, slices)
+
+
+def _turn(store: Store, max_entries: int) -> int:
+    """Close the pages of the archive that are due; how many are closed.
+
+    The first is never alone: it is closed with a second one, a shorter one, that it leads to for good. An archive
+    document that leads to no other one is incomplete by the rules of the W3C feed validator.
+    """
+    size = max(1, min(PAGE, max_entries // 2))
+    pages = store.turn(size, max_entries or None)
+    return store.turn(max(1, size // 2), max_entries - size) if pages == 1 else pages
 
 
 def is_behind(store: Store, publisher: Publisher) -> bool:

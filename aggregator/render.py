@@ -69,7 +69,8 @@ def render_page(edition: Edition, problems: list[str] | None = None) -> dict[str
     """A closed page of the archive, the edition's `page`, in each feed format (RFC 5005, section 4).
 
     It leads to the page before it and to the current documents. The page after it is not named: while there is none
-    the link would lead nowhere, and once there is one the document must not change any more.
+    the link would lead nowhere, and once there is one the document must not change any more. Only the first, which is
+    closed together with the second, leads to that one.
     """
     edition = presentable(edition)
     entries = prepare(edition, [] if problems is None else problems)
@@ -162,6 +163,8 @@ def _neighbours(edition: Edition, kind: str) -> list[tuple[str, str]]:
     before = edition.page - 1 if edition.page else edition.pages
     if before:
         links.append(("prev-archive", edition.link + _address(edition, kind, before)))
+    if edition.page == 1 and edition.pages > 1:
+        links.append(("next-archive", edition.link + _address(edition, kind, 2)))
     if edition.page:
         links.append(("current", edition.link + _address(edition, kind, 0)))
     return links

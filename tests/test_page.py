@@ -129,7 +129,7 @@ def test_no_text_of_a_source_comes_alive(opened: Any, guarded: bool) -> None:
     assert page.title() == f"News {HOSTILE}"
     links = page.eval_on_selector_all("a", "links => links.map(a => a.href)")
     assert {urlsplit(href).scheme for href in links} == {"http", "https", "feed"}
-    assert [href for href in links if href.startswith("feed:")] == ["feed:https://feed.example/nk/atom.xml"]
+    assert [href for href in links if href.startswith("feed:")] == ["feed://feed.example/nk/atom.xml"]
     assert {urlsplit(url).path for url in visit.asked} <= {"/", "/favicon.svg"}
 
 
@@ -199,7 +199,7 @@ def test_one_click_subscribes(opened: Any) -> None:
     page = opened(REALISTIC, viewport=DESK).page
     address = "https%3A%2F%2Ffeed.example%2Fnk%2Fatom.xml"
     assert page.locator(".once a").evaluate_all("links => links.map(a => a.getAttribute('href'))") == [
-        "feed:https://feed.example/nk/atom.xml",
+        "feed://feed.example/nk/atom.xml",
         f"https://feedly.com/i/subscription/feed%2F{address}",
         f"https://www.inoreader.com/?add_feed={address}",
     ]

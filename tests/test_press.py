@@ -121,7 +121,7 @@ def test_a_closed_page_stands(store: Store, public: MemoryPublisher) -> None:
 def test_an_archived_document_says_what_it_is(store: Store, public: MemoryPublisher) -> None:
     """RFC 5005, section 4: it is marked as one, and leads to the one before and to the current document.
 
-    It names no successor: the newest has none yet, and may not change when it gets one.
+    It names no successor, but for the first: the newest has none yet, and may not change when it gets one.
     """
     tell(store, *range(1, 12))
     publish(store, public, FRAME, 4)
@@ -133,7 +133,9 @@ def test_an_archived_document_says_what_it_is(store: Store, public: MemoryPublis
         assert found["prev-archive"] == f"{LINK}archive/{kind}-1.xml"
         assert "next-archive" not in found
         assert found["current"] == f"{LINK}{kind}.xml"
-        assert "prev-archive" not in links(public.files[f"archive/{kind}-1.xml"])
+        first = links(public.files[f"archive/{kind}-1.xml"])
+        assert "prev-archive" not in first
+        assert first["next-archive"] == f"{LINK}archive/{kind}-2.xml"
         current = public.files[f"{kind}.xml"]
         assert etree.fromstring(current).find(f".//{ARCHIVE}") is None
         assert not {"next-archive", "current"} & links(current).keys()
@@ -328,7 +330,24 @@ def test_pages_are_smaller_than_the_document(store: Store, public: MemoryPublish
     tell(store, *range(1, 102))
     publish(store, public, FRAME, 100)
     assert told(public.files, "archive/atom-1.xml") == list(range(PAGE, 0, -1))
-    assert "archive/atom-2.xml" not in public.files
+    assert told(public.files, "archive/atom-2.xml") == list(range(PAGE + PAGE // 2, PAGE, -1))
+    assert "archive/atom-3.xml" not in public.files
+
+
+@pytest.mark.parametrize("max_entries", [1, 2, 3, 4, 100])
+def test_no_page_of_the_archive_stands_alone(store: Store, public: MemoryPublisher, max_entries: int) -> None:
+    """The first is closed with a second one, which it leads to from the beginning, and does not change for it."""
+    tell(store, *range(1, max_entries + 1))
+    publish(store, public, FRAME, max_entries)
+    assert public.names("archive") == frozenset()
+    tell(store, max_entries + 1)
+    publish(store, public, FRAME, max_entries)
+    closed = {name: public.files[name] for name in public.names("archive")}
+    assert {name for name in closed if "atom" in name} == {"archive/atom-1.xml", "archive/atom-2.xml"}
+    assert sorted(walk(public.files, "atom.xml")) == list(range(1, max_entries + 2))
+    tell(store, *range(max_entries + 2, 3 * max_entries + 2))
+    publish(store, public, FRAME, max_entries)
+    assert {name: public.files[name] for name in closed} == closed
 
 
 def test_a_failed_publishing_is_made_up_for(store: Store, tmp_path: Path) -> None:
