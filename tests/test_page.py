@@ -14,8 +14,9 @@ import pytest
 from aggregator.entries import story_path
 from aggregator.model import Edition, Evidence, Line
 from aggregator.publish import FolderPublisher
-from aggregator.render import render, render_month, render_stories
+from aggregator.render import render, render_found, render_month, render_slices, render_stories
 from aggregator.serve import Server, build_app
+from aggregator.slices import Slice
 from tests.editions import LINK, NOON, REALISTIC, edition, member, story
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -26,6 +27,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 DAYS = tuple((NOON.date() - timedelta(days=3 * turn), 1 + turn % 4) for turn in reversed(range(40)))
 
+OWN = story_path(REALISTIC.stories[0].id)
 HOSTILE = "<img src=x onerror=alert(1)><svg/onload=alert(1)>\"'><script>alert(1)</script></style></script>{{7*7}}"
 HOSTILE_EDITION = replace(
     edition(
@@ -79,7 +81,10 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
     def open_page(published: Edition, at: str = "", **settings: Any) -> Visit:
         lines = [Line(story.id, story.title, story.language, story.told) for story in published.stories]
         files = render(published) | render_stories(published) | render_month(published, "2026-03", lines)
-        FolderPublisher(tmp_path).publish(files)
+        cuts = [Slice("language-ko", "한국어", "language", "ko"), Slice("place-china", "China", "place", "en")]
+        FolderPublisher(tmp_path).publish(
+            files | render_slices(published, cuts) | {"found.html": render_found(published, "defector", 2, more=True)}
+        )
         app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "")
         servers.append(Server(app, "127.0.0.1", 0))
         servers[-1].start()
@@ -95,7 +100,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("at", ["", story_path(REALISTIC.stories[0].id), "month/index.html", "month/2026-03.html"])
+@pytest.mark.parametrize("at", ["", OWN, "month/index.html", "month/2026-03.html", "slice/index.html", "found.html"])
 def test_a_page_is_accessible(opened: Any, at: str, viewport: dict[str, int], scheme: str) -> None:
     """axe-core finds no violation of WCAG 2.2 AA or of good practice, and nothing that it could not decide."""
     if not AXE.exists():
