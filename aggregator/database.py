@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -98,6 +99,7 @@ class Database:
         if target.exists() and (target.samefile(self.path) or not _is_ours(target)):
             raise StoreError(f"{target} exists and is not a backup; name another file")
         part = target.with_name(f"{target.name}.part-{os.getpid()}")
+        _sweep(target)
         try:
             _for_us_alone(part)
             with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)) as connection:
@@ -311,6 +313,17 @@ def _prepare(address: URL) -> Path:
             " or put a backup in its place; nothing was changed"
         )
     return path
+
+
+def _sweep(target: Path) -> None:
+    """Remove the half of a copy that a backup left which was killed: it is named by its process, and holds secrets."""
+    beginning = f"{target.name}.part-"
+    for left in target.parent.glob(f"{escape(beginning)}*"):
+        with suppress(ValueError, OverflowError, PermissionError):  # not of ours, or of another user's that runs
+            try:
+                os.kill(int(left.name.removeprefix(beginning).partition("-")[0]), 0)
+            except ProcessLookupError:
+                left.unlink(missing_ok=True)
 
 
 def _for_us_alone(path: Path) -> None:

@@ -1451,6 +1451,20 @@ class TestBackup:
         restored.close()
         assert [one.name for one in path.parent.glob("*.part*")] == []
 
+    def test_what_a_killed_backup_left_is_swept_by_the_next(self, sql: SqlStore, path: Path) -> None:
+        """Its part is named by its process; what one that runs is writing stays."""
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        mine = path.with_name(f"copy.db.part-{os.getppid()}")
+        for left in (
+            path.with_name(f"copy.db.part-{ended.pid}"),
+            path.with_name(f"copy.db.part-{ended.pid}-journal"),
+            mine,
+        ):
+            left.write_bytes(b"half of a store")
+        sql.backup(str(path.with_name("copy.db")))
+        assert [one.name for one in path.parent.glob("*.part*")] == [mine.name]
+
     def test_an_older_backup_is_replaced(self, sql: SqlStore, path: Path) -> None:
         """The same name can be used each night."""
         copy = path.with_name("copy.db")

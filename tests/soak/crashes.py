@@ -256,11 +256,17 @@ class Life:
         with closing(sqlite3.connect(self.folder / "aggregator.db")) as connection:
             known = set(connection.execute("SELECT id, title FROM item"))
             withdrawn = {id for (id,) in connection.execute("SELECT id FROM story WHERE withdrawn")}
+            unedited = {  # what was withdrawn stays as it was
+                id
+                for (id,) in connection.execute(
+                    "SELECT item.id FROM item JOIN story ON story.number = item.story WHERE withdrawn"
+                )
+            }
         if back := withdrawn & set(self.order):
             raise Broken(f"withdrawn, and published: {back}")
         entries = [entry for entries in self.brought.values() for entry in entries]
         brought = {(entry["id"], " ".join(entry["title"].split())) for entry in entries}
-        if lost := brought - known:
+        if lost := {(id, title) for id, title in brought - known if id not in unedited}:
             raise Broken(f"lost: {lost}")
         for process in self.commands.killed:
             _alone(process)
