@@ -36,10 +36,12 @@ from aggregator.model import (
     Item,
     Placement,
     Refused,
+    Rhythm,
     Seed,
     Source,
     SourceHealth,
     Task,
+    Visit,
 )
 from aggregator.normalise import without_password
 from aggregator.pace import Bounds
@@ -51,9 +53,11 @@ from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
 from aggregator.seek import working_feed
 from aggregator.settle import Rules, Settled, hold_list, near, reconsider, watch_for
+from aggregator.sharing import Follower, health
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
+from aggregator.subjects import DIVIDED, own_store
 from aggregator.topics import Judge, Pack, load_pack
 from aggregator.workers import Crew, Equipment, Limits, program
 
@@ -97,12 +101,29 @@ class App:
     cuts: Cuts = Cuts()  # noqa: RUF009 (frozen)
     holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
     crew: Crew | None = None  # who makes the visits of a refresh; None: this process
+    parts: tuple[App, ...] = ()  # of each subject, where several share the sources that this one then only reads
+    archive: Store | None = None  # of one of several subjects: the store that remembers the visits
+
+    @property
+    def subjects(self) -> tuple[App, ...]:
+        """The flow of each subject, to judge and publish; of the only one, this."""
+        return self.parts or (self,)
+
+    def health(self) -> tuple[SourceHealth, ...]:
+        """All sources, in the order of the configuration; what is kept, by this subject, or all together."""
+        if self.archive:
+            return health(self.archive, [self.store])
+        return health(self.store, [one.store for one in self.parts])
+
+    @property
+    def _followers(self) -> tuple[Follower, ...]:
+        return tuple(Follower(one.store, one.rules) for one in self.parts)
 
     def refresh(self, *, limit: int | None = None, everything: bool = False) -> Generator[Settled, None, None]:
         """Visit what is due; see pipeline.refresh."""
         visits = partial(pipeline.collect, self.collector)
         return pipeline.refresh(
-            visits if self.crew is None else partial(self.crew, self.collector.judge),
+            visits if self.crew is None else partial(self.crew, self.collector.judge, panel=self.collector.panel),
             self.collector.clock,
             self.engine,
             self.store,
@@ -111,26 +132,35 @@ class App:
             holds=self.holds,
             limit=limit,
             everything=everything,
+            followers=self._followers,
         )
 
+    def settle(self, visit: Visit, rhythm: Rhythm) -> Settled:
+        """Remember one visit by itself; see pipeline.settle_visit."""
+        return pipeline.settle_visit(self.store, self.rules, visit, rhythm, self._followers)
+
     def publish(self, *, everything: bool = False) -> Published:
-        """Write the published files; see press.publish."""
+        """Write the published files of one subject; see press.publish."""
         entries = self.config.feed.max_entries
         return press.publish(
             self.store, self.publisher, self.frame, entries, self.cuts, by=repr(_program()), everything=everything
         )
 
     def is_behind(self) -> bool:
-        """Whether publishing would bring something; see press.is_behind."""
-        return press.is_behind(self.store, self.publisher)
+        """Whether publishing any subject would bring something; see press.is_behind."""
+        return any(press.is_behind(one.store, one.publisher) for one in self.subjects)
 
     def address(self) -> None:
-        """Put what is new for each channel into the outbox; see notices.fill."""
+        """Put what is new for each channel into the outbox, of every subject; see notices.fill."""
+        for one in self.parts:
+            one.address()
         if self.outbox is not None and (channels := self.config.channels()):
             notices.fill(self.store, self.outbox, channels, self.frame.sources, self.collector.clock.now())
 
     def deliver(self, channel: Channel, courier: Courier) -> notices.Told | None:
-        """Tell a channel the next message that waits for it; None: there is none."""
+        """Tell a channel the next message that waits for it, of any subject; None: there is none."""
+        if self.parts:
+            return next((told for one in self.parts if (told := one.deliver(channel, courier)) is not None), None)
         if self.outbox is None:
             return None
         return notices.deliver(self.store, self.outbox, channel, courier, self.frame, self.collector.clock.now())
@@ -138,16 +168,27 @@ class App:
     def forget(self) -> int:
         """Let go of what the configuration does not keep any longer; how many items that was."""
         now, kept = self.collector.clock.now(), self.config.store
-        return self.store.forget(_before(now, kept.keep_texts_days), _before(now, kept.keep_items_days))
+        let_go = self.store.forget(_before(now, kept.keep_texts_days), _before(now, kept.keep_items_days))
+        return let_go + sum(one.forget() for one in self.parts)
 
     def kept_up(self) -> App:
         """The same with a judge whom the curator's latest decisions taught; what is stored is judged anew by it."""
+        if self.parts:
+            return self.sharing(tuple(one.kept_up() for one in self.parts))
         judge = _keep_up(self.store, self.rules, self.collector.judge, self.config, self.collector.clock.now())
         return replace(self, collector=replace(self.collector, judge=judge))
 
+    def sharing(self, parts: tuple[App, ...]) -> App:
+        """The same that reads for several subjects, whose parts these are, and judges for none itself."""
+        panel = tuple(one.collector.judge for one in parts)
+        return replace(self, collector=replace(self.collector, panel=panel), parts=parts)
+
 
 def load_subject(config: Config) -> Subject:
-    """The topic pack and the seed set; ConfigError names every mistake in them and in the sources' scopes."""
+    """The topic pack and the seed set; ConfigError names every mistake in them and in the sources' scopes.
+
+    A scope may be one that only another subject's pack knows; to this one it is as good as none.
+    """
     problems: list[str] = []
     seeds: tuple[Seed, ...] = ()
     if config.stories.seed:
@@ -159,19 +200,25 @@ def load_subject(config: Config) -> Subject:
         pack = load_pack(config.topic.pack, config.path.parent)
     except ConfigError as error:
         raise ConfigError(*problems, *error.problems) from None
-    for number, source in enumerate(config.source, 1):
-        if source.scope not in pack.scopes:
-            known = list(pack.scopes)
-            said = nearest(source.scope, known) or f"; the topic pack knows {', '.join(known)}"
-            problems.append(
-                f"{config.path}: [[source]] {number} ({source.name or without_password(source.url)}) scope = "
-                f"{source.scope!r} is not known{said}"
-            )
+    if not config.called:
+        problems += unknown_scopes(config, pack.scopes)
     if problems:
         raise ConfigError(*problems)
     sense = load_sense(config.topic.pack, config.path.parent, pack.concepts, installed())
     told = load_told(config.topic.pack, config.path.parent, pack.concepts)
     return Subject(pack, Judge(pack, config.topic.threshold, sense), seeds, told)
+
+
+def unknown_scopes(config: Config, scopes: Iterable[str]) -> Iterator[str]:
+    """Sources whose scope is none of these, a sentence each."""
+    known = list(scopes)
+    for number, source in enumerate(config.source, 1):
+        if source.scope not in known:
+            said = nearest(source.scope, known) or f"; the topic pack knows {', '.join(known)}"
+            yield (
+                f"{config.path}: [[source]] {number} ({source.name or without_password(source.url)}) scope = "
+                f"{source.scope!r} is not known{said}"
+            )
 
 
 def folder(config: Config, subject: Subject) -> Folder:
@@ -217,37 +264,47 @@ def check_store(config: Config) -> tuple[str, ...]:
 
 @contextmanager
 def open_app(config: Config, clock: Clock) -> Iterator[App]:
-    """Everything joined: sources enlisted, seeds planted, and what is stored judged anew if the rules changed."""
+    """Everything joined, for one subject; see `flow`."""
     subject = load_subject(config)
-    settling = rules(config, subject)
     with ExitStack() as stack:
-        store = stack.enter_context(open_store(config))
-        now = clock.now()
-        _agree_on_time(store, now)
-        store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
-        store.outbox.enlist([channel.name for channel in config.channels()], now)
-        _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
-        judge = _keep_up(store, settling, subject.judge, config, now)
-        collector, engine = stack.enter_context(_reading(config, subject, clock))
-        yield App(
-            config=config,
-            store=store,
-            collector=replace(collector, judge=judge),
-            engine=engine,
-            rules=settling,
-            crew=stack.enter_context(_crew(config, clock)),
-            publisher=FolderPublisher(config.resolve(config.feed.output)),
-            frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
-            outbox=store.outbox,
-            cuts=_cuts(config, subject),
-        )
+        store, now = stack.enter_context(open_store(config)), clock.now()
+        agree_on_time(store, now)
+        if (divided := store.get(DIVIDED)) is not None:
+            raise ConfigError(
+                f"several subjects share the store at {config.store.url}; to go on with one of them, name its own store"
+                f" under [store] url, such as {own_store(config.store.url, divided or 'NAME')}; nothing was changed"
+            )
+        app = flow(config, subject, store, stack.enter_context(reading(config, subject, clock)), now)
+        yield replace(app, crew=stack.enter_context(hire(config, clock)))
+
+
+def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Collector, Engine], now: datetime) -> App:
+    """One subject's part: sources enlisted, seeds planted, and what is stored judged anew if the rules changed."""
+    settling, (collector, engine) = rules(config, subject), reading
+    store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
+    store.outbox.enlist([channel.name for channel in config.channels()], now)
+    _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
+    judge = _keep_up(store, settling, subject.judge, config, now)
+    return App(
+        config=config,
+        store=store,
+        collector=replace(collector, judge=judge),
+        engine=engine,
+        rules=settling,
+        publisher=FolderPublisher(config.resolve(config.feed.output)),
+        frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
+        outbox=store.outbox,
+        cuts=_cuts(config, subject),
+    )
 
 
 def overview(config: Config, clock: Clock) -> Overview:
     """How all configured sources are doing, those never visited included."""
-    with open_store(config) as store:
-        known = {one.source.url: one for one in store.health()}
-        channels = store.outbox.health()
+    begun = [each for each in config.each() if config.subject and not unused(each.store_url)]
+    with ExitStack() as stack:
+        store, *own = [stack.enter_context(open_store(each)) for each in (config, *begun)]
+        known = {one.source.url: one for one in health(store, own)}
+        channels = tuple(channel for one in (own or [store]) for channel in one.outbox.health())
     listed = [(source, enabled) for enabled in (True, False) for source in config.listed(enabled=enabled)]
     sources = tuple(
         replace(known[source.url], source=source, enabled=enabled)
@@ -258,9 +315,10 @@ def overview(config: Config, clock: Clock) -> Overview:
     return Overview(sources, clock.now(), channels)
 
 
-def try_sources(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[bool, str]]:
+def try_sources(config: Config, subjects: Sequence[Subject], clock: Clock) -> Iterator[tuple[bool, str]]:
     """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words."""
-    with _reading(config, subject, clock) as (collector, engine):
+    with reading(config, subjects[0], clock) as (collector, engine):
+        collector = replace(collector, panel=tuple(one.judge for one in subjects) if config.subject else ())
         tasks = [Task(source) for source in config.listed(enabled=True)]
         for visit in engine.map(partial(pipeline.collect, collector), tasks, _lane):
             match visit.outcome:
@@ -278,8 +336,8 @@ def find_feed(config: Config, url: str, clock: Clock, kind: str = "feed") -> tup
 
     `kind`: "sitemap" looks for a Google News sitemap, at this very address.
     """
-    subject = load_subject(config)
-    with _reading(config, subject, clock) as (collector, _):
+    subject = load_subject(config.each()[0])
+    with reading(config, subject, clock) as (collector, _):
         page = collector.fetch(Task(Source(url, url)))
         if isinstance(page, Refused):
             raise NotFoundError(f"{url}: {page.failed.message}")
@@ -327,7 +385,7 @@ def _seed_file(config: Config) -> Path:
 
 
 @contextmanager
-def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[Collector, Engine]]:
+def reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[Collector, Engine]]:
     """The parts that visit sources."""
     with ExitStack() as stack:
         fetch = HttpFetch(config.fetch, _contact(config), clock)
@@ -340,7 +398,7 @@ def _reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[C
 
 
 @contextmanager
-def _crew(config: Config, clock: Clock) -> Iterator[Crew | None]:
+def hire(config: Config, clock: Clock) -> Iterator[Crew | None]:
     """Who makes the visits of a refresh, as [engine] says."""
     asked, read = config.engine, Limits(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, _preloaded(config))
     seconds = VISITED * config.fetch.timeout_seconds + PARSE_SECONDS
@@ -379,8 +437,9 @@ def agent_of(config: Config) -> str:
 
 def _contact(config: Config) -> str:
     """Where the people whose servers are read can find us; nothing while the page is on this machine only."""
-    host = urlsplit(config.feed.link).hostname or ""
-    return "" if host == "localhost" or host.startswith("127.") else config.feed.link
+    link = config.each()[0].feed.link
+    host = urlsplit(link).hostname or ""
+    return "" if host == "localhost" or host.startswith("127.") else link
 
 
 def _lane(task: Task) -> str:
@@ -433,8 +492,11 @@ def _begun(store: Store, now: datetime) -> datetime:
     return datetime.fromisoformat(begun)
 
 
-def _agree_on_time(store: Store, now: datetime) -> None:
-    """Leases are told by each machine's own clock: one that is far off would take what another is visiting."""
+def agree_on_time(store: Store, now: datetime) -> None:
+    """StoreError where this machine's clock is far off the database server's.
+
+    Leases are told by each machine's own: one that is far off would take what another is visiting.
+    """
     theirs = store.clock()
     if theirs is not None and abs(theirs - now) > CLOCKS_APART:
         raise StoreError(

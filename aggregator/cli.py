@@ -20,7 +20,8 @@ from aggregator.errors import ConfigError
 from aggregator.notifier import Couriers, faults
 from aggregator.press import Published
 from aggregator.settle import Settled
-from aggregator.terminal import CONFIG, AsJson, ConfigPath, err, guarded, log_plainly, out
+from aggregator.several import load_all, open_all
+from aggregator.terminal import CONFIG, AsJson, ConfigPath, SubjectName, err, guarded, log_plainly, one, out
 
 app = typer.Typer(
     name="aggregator",
@@ -56,19 +57,24 @@ def run(
         log_plainly()
         daemon.run(configuration, SystemClock())
         return
-    with application.open_app(configuration, SystemClock()) as opened, _stoppable(opened) as stopped:
+    with open_all(configuration, SystemClock()) as opened, _stoppable(opened) as stopped:
         outcomes = _progress(opened, everything=now)
         report.show(out, report.visits(outcomes))
         report.show(out, report.summary(outcomes))
-        done = opened.publish()
-        report.show(out, report.published(done, configuration.resolve(configuration.feed.output)))
-        _announce(opened, done)
+        for each in opened.subjects:
+            _announce(each, _published(each))
         if configuration.notify:
             with closing(Couriers(configuration)) as couriers:
                 cli_notify.tell_all(opened, couriers)
         opened.forget()
     if stopped.is_set():
         raise typer.Exit(130)  # as a shell calls what Ctrl-C ended
+
+
+def _published(opened: App, *, everything: bool = False) -> Published:
+    done = opened.publish(everything=everything)
+    report.show(out, report.published(done, opened.config.resolve(opened.config.feed.output)))
+    return done
 
 
 def _announce(opened: App, done: Published) -> None:
@@ -142,26 +148,29 @@ def check(
     against: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Labelled or exported items: which would change side?")
     ] = None,
+    subject: SubjectName = "",
 ) -> None:
     """Validate configuration, topic pack, seed set and, where there is one, the store; say what is wrong where."""
     configuration = load(config)
-    subject = application.load_subject(configuration)
+    subjects = load_all(configuration)
     if unreachable := faults(configuration):
         raise ConfigError(*unreachable)
     listed, off = (len(configuration.listed(enabled=enabled)) for enabled in (True, False))
-    report.show(
-        out,
-        f"{config}: {listed} sources, {off} disabled; topic pack {configuration.topic.pack}; "
-        f"{len(subject.seeds)} seed stories: all well",
-    )
-    wrong = application.check_store(configuration)
+    packs = [f"topic pack {each.topic.pack}" for each in configuration.each()]
+    seeds = [f"{len(known.seeds)} seed stories" for known in subjects]
+    said = "; ".join(f"{pack}; {seed}" for pack, seed in zip(packs, seeds, strict=True))
+    report.show(out, f"{config}: {listed} sources, {off} disabled; {said}: all well")
+    wrong = list(application.check_store(configuration))
+    for each in configuration.each() if configuration.subject else ():
+        wrong += (f"{each.called}: {sentence}" for sentence in application.check_store(each))
     for sentence in wrong:
         report.show(out, f"store: {sentence}")
     if against:
+        known = application.load_subject(one(config, subject))
         scopes = {source.url: source.scope for source in configuration.source}
-        report.show(out, report.turned(*evaluation.turned(against, subject.judge, scopes)))
+        report.show(out, report.turned(*evaluation.turned(against, known.judge, scopes)))
     if online:
-        failed = sum(_tried(line) for line in application.try_sources(configuration, subject, SystemClock()))
+        failed = sum(_tried(line) for line in application.try_sources(configuration, subjects, SystemClock()))
         raise typer.Exit(1 if failed or wrong else 0)
     raise typer.Exit(1 if wrong else 0)
 
@@ -173,11 +182,11 @@ def _tried(result: tuple[bool, str]) -> bool:
 
 
 @app.command()
-def publish(config: ConfigPath = CONFIG) -> None:
-    """Write the published files anew from the store."""
-    with application.open_app(load(config), SystemClock()) as opened:
-        done = opened.publish(everything=True)
-        report.show(out, report.published(done, opened.config.resolve(opened.config.feed.output)))
+def publish(config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
+    """Write the published files anew from the store; of all subjects, unless one is named."""
+    with open_all(one(config, subject) if subject else load(config), SystemClock()) as opened:
+        for each in opened.subjects:
+            _published(each, everything=True)
 
 
 @app.command()
@@ -200,9 +209,10 @@ def evaluate(
     config: ConfigPath = CONFIG,
     predictions: Annotated[Path | None, typer.Option(help="Where to write what became of each item.")] = None,
     as_json: AsJson = False,
+    subject: SubjectName = "",
 ) -> None:
     """Run labelled items through the code that live items run through; print scores and mistakes."""
-    configuration = load(config)
+    configuration = one(config, subject)
     result = application.evaluation(
         configuration, application.load_subject(configuration), evaluation.read_labelled(file)
     )
@@ -218,11 +228,12 @@ def evaluate(
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put the copy; must not exist.")],
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
 ) -> None:
     """Write a consistent copy of the store, also while the daemon is running."""
     if file.exists():
         raise ConfigError(f"{file} exists already; nothing was written")
-    with application.open_store(load(config)) as store:
+    with application.open_store(one(config, subject, or_archive=True)) as store:
         store.backup(str(file))
     report.show(out, f"wrote {file}")
 
@@ -233,11 +244,12 @@ def export(
     format: Annotated[
         str, typer.Option(help="jsonl: an object an item, for other programs; store: all, for `aggregator import`.")
     ] = "jsonl",
+    subject: SubjectName = "",
 ) -> None:
     """Print everything that is known, in a portable form."""
     if format not in ("jsonl", "store"):
         raise ConfigError(f"--format {format} is not known; jsonl and store are")
-    with application.open_store(load(config)) as store:
+    with application.open_store(one(config, subject, or_archive=True)) as store:
         lines = map(report.as_json_line, store.retained()) if format == "jsonl" else store.dump()
         for line in lines:
             out.file.write(line + "\n")
@@ -247,11 +259,12 @@ def export(
 def take_in(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `aggregator export --format store` printed.")],
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
 ) -> None:
     """Make a new store of what another one exported."""
     try:
         with file.open(encoding="utf-8") as lines:
-            unknown = application.import_store(load(config), lines)
+            unknown = application.import_store(one(config, subject, or_archive=True), lines)
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read as an export: {error}") from None
     report.show(out, f"imported {file}")

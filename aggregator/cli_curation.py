@@ -10,12 +10,12 @@ import typer
 from aggregator import app as application
 from aggregator import curator, learning, report, teaching
 from aggregator.app import App, SystemClock
-from aggregator.config import Config, load
+from aggregator.config import Config
 from aggregator.errors import ConfigError
 from aggregator.model import Item, StoredItem
 from aggregator.normalise import detect_language
 from aggregator.stories import present
-from aggregator.terminal import CONFIG, AsJson, ConfigPath, What, out
+from aggregator.terminal import CONFIG, AsJson, ConfigPath, SubjectName, What, one, out
 
 REVIEWED = 50  # a sitting's worth
 NARROWLY = 0.5  # log-odds above the threshold: what a further word of the text may turn
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     what: Annotated[str, typer.Argument(help="An item's link, id or number.")] = "",
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
     title: Annotated[str, typer.Option(help="Instead of a known item: a title to try.")] = "",
     summary: Annotated[str, typer.Option(help="With --title: its summary.")] = "",
     language: Annotated[str, typer.Option(help="With --title: its language (BCP 47).")] = "",
@@ -37,7 +38,7 @@ def explain(
     """Say whether an item is kept and why, which story it was put in, and why there."""
     if bool(what) == bool(title):
         raise ConfigError("explain needs an item's link or id, or else --title")
-    configuration = load(config)
+    configuration = one(config, subject)
     if title:
         _explain_text(configuration, title, summary, language)
         return
@@ -52,39 +53,39 @@ def explain(
 
 def _explain_text(configuration: Config, title: str, summary: str, language: str) -> None:
     now = SystemClock().now()
-    subject = application.load_subject(configuration)
+    known = application.load_subject(configuration)
     text = Item("", "", None, title, summary, language=language or detect_language(f"{title} {summary}"))
     with application.open_store(configuration) as store:
-        judge = subject.judge.taught(teaching.learned(store))
+        judge = known.judge.taught(teaching.learned(store))
         report.show(out, report.explanation(judge.judge(text, "general", frozenset())))
-        rules = application.rules(configuration, subject)
+        rules = application.rules(configuration, known)
         report.show(out, report.placement(application.try_placing(store, rules, text, now)))
 
 
-def stories(config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
+def stories(config: ConfigPath = CONFIG, subject: SubjectName = "", as_json: AsJson = False) -> None:
     """List the published stories with their members."""
-    configuration = load(config)
+    configuration = one(config, subject)
     sources = {source.url: source for source in configuration.listed(enabled=True)}
     with application.open_store(configuration) as store:
         told = [present(story, sources, configuration.feed.language) for story in store.stories()]
     report.show(out, report.as_json(told) if as_json else report.stories(told))
 
 
-def keep(what: What, config: ConfigPath = CONFIG) -> None:
+def keep(what: What, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Publish an item, whatever the rules say, from now on."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         _ruled(opened, curator.keep(opened.store, opened.rules, what, SystemClock().now()))
 
 
-def drop(what: What, config: ConfigPath = CONFIG) -> None:
+def drop(what: What, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Withdraw an item, whatever the rules say, from now on."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         _ruled(opened, curator.drop(opened.store, opened.rules, what, SystemClock().now()))
 
 
-def take_back(what: What, config: ConfigPath = CONFIG) -> None:
+def take_back(what: What, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Take your word on an item back: from now on the rules decide on it again."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         stored = curator.take_back(opened.store, opened.rules, what, SystemClock().now())
         opened.publish()
     report.show(out, f"left to the rules, and {stored.decision}: {stored.item.title}")
@@ -99,25 +100,26 @@ def merge(
     a: Annotated[str, typer.Argument(help="A story's id, or an item in it.")],
     b: Annotated[str, typer.Argument(help="Another.")],
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
 ) -> None:
     """Make two stories one."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         story = curator.merge(opened.store, opened.rules, a, b, SystemClock().now())
         opened.publish()
     report.show(out, f"one story now, {story.id}, with {len(story.members)} items")
 
 
-def split(what: What, config: ConfigPath = CONFIG) -> None:
+def split(what: What, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Take an item out of its story and let it be one of its own."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         story = curator.split(opened.store, opened.rules, what, SystemClock().now())
         opened.publish()
     report.show(out, f"a story of its own now, {story.id}")
 
 
-def review(config: ConfigPath = CONFIG) -> None:
+def review(config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Go through the undecided items and those that were narrowly kept, one by one."""
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         doubtful = opened.collector.judge.score(NARROWLY)
         waiting = opened.store.undecided(REVIEWED, doubtful)
         for place, stored in enumerate(waiting, 1):
@@ -146,6 +148,7 @@ def _asked() -> str:
 
 def model(
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
     reset: Annotated[bool, typer.Option("--reset", help="Forget it, and learn from later decisions only.")] = False,
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JSON.")] = None,
 ) -> None:
@@ -153,13 +156,13 @@ def model(
     if reset and export:
         raise ConfigError("--reset forgets what --export would write; give one after the other")
     if reset:
-        with application.open_app(load(config), SystemClock()) as opened:
+        with application.open_app(one(config, subject), SystemClock()) as opened:
             count = len(teaching.decided(opened.store))
             teaching.forget(opened.store)
             opened.kept_up().publish()
         report.show(out, f"forgot what {count} decisions taught; they stand, and later ones are learned from")
         return
-    with application.open_store(load(config)) as store:
+    with application.open_store(one(config, subject)) as store:
         learned, decisions = teaching.learned(store), len(teaching.decided(store))
     if export and not learned:
         raise ConfigError(f"there is nothing to export: learning begins with {learning.ENOUGH} decisions")

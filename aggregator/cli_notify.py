@@ -14,12 +14,12 @@ from aggregator import app as application
 from aggregator import letters, report
 from aggregator.app import App, SystemClock
 from aggregator.channels import Channel
-from aggregator.config import Config, load, nearest
+from aggregator.config import Config, nearest
 from aggregator.errors import ConfigError, NotFoundError
 from aggregator.model import Edition, Message, StoredStory, Undelivered
 from aggregator.notices import edition_of, fitting
 from aggregator.notifier import Couriers, messages, said
-from aggregator.terminal import CONFIG, ConfigPath, out
+from aggregator.terminal import CONFIG, ConfigPath, SubjectName, one, out
 
 _MOST = 500  # stories looked through for a preview
 
@@ -37,9 +37,10 @@ def notify(
     test: Annotated[bool, typer.Option("--test", help="Send the newest story now, whoever was told it.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Try once more what was given up.")] = False,
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
 ) -> None:
     """Say how those who are told of news are reached; try a channel, or send again what was given up."""
-    configuration = load(config)
+    configuration = one(config, subject)
     channels = _named(configuration, name)
     with application.open_app(configuration, SystemClock()) as opened, closing(Couriers(configuration)) as couriers:
         if test:
@@ -50,7 +51,7 @@ def notify(
             tell_all(opened, couriers)
         kept = {channel.name for channel in channels}
         health = opened.outbox.health() if opened.outbox else ()
-        report.show(out, report.channels([one for one in health if one.name in kept], SystemClock().now()))
+        report.show(out, report.channels([told for told in health if told.name in kept], SystemClock().now()))
 
 
 def digest(
@@ -58,9 +59,10 @@ def digest(
     as_html: Annotated[bool, typer.Option("--html", help="Print the HTML of the mail.")] = False,
     days: Annotated[int, typer.Option(min=0, help="Stories of so many days; 0: as the channel is told.")] = 0,
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
 ) -> None:
     """Print what a digest of the last day or week would say; nothing is sent."""
-    configuration = load(config)
+    configuration = one(config, subject)
     channel = next(iter(_named(configuration, name)), Channel("", "mail", "")) if name else Channel("", "mail", "")
     with application.open_app(configuration, SystemClock()) as opened:
         now = SystemClock().now()

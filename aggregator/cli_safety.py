@@ -10,11 +10,10 @@ import typer
 from aggregator import app as application
 from aggregator import curator, report
 from aggregator.app import App, SystemClock
-from aggregator.config import load
 from aggregator.errors import ConfigError, NotFoundError
 from aggregator.holding import cleaned, mark
 from aggregator.settle import hold_list, watch_for
-from aggregator.terminal import CONFIG, ConfigPath, out
+from aggregator.terminal import CONFIG, ConfigPath, SubjectName, each, one, out
 
 DEEDS = 50  # of the log shown with the stories
 
@@ -35,37 +34,37 @@ def register(whole: typer.Typer) -> None:
 
 
 @app.command("list")
-def show_list(config: ConfigPath = CONFIG) -> None:
+def show_list(config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Print the hold list, one entry a line."""
-    with application.open_store(load(config)) as store:
+    with application.open_store(one(config, subject)) as store:
         for entry in hold_list(store):
             report.show(out, entry)
 
 
 @app.command("stories")
-def show_stories(config: ConfigPath = CONFIG) -> None:
+def show_stories(config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """List the stories that are held or withdrawn, and what was done lately."""
-    with application.open_store(load(config)) as store:
+    with application.open_store(one(config, subject)) as store:
         for part in report.withheld(store.withheld(), store.deeds(DEEDS)):
             report.show(out, part)
 
 
 @app.command()
-def add(entries: Entries = None, config: ConfigPath = CONFIG) -> None:
-    """Hold what names these from now on; what is published and does is taken out at once."""
-    wanted = _wanted(entries)
-    with application.open_app(load(config), SystemClock()) as opened:
-        known = hold_list(opened.store)
-        marks = set(map(mark, known))
-        fresh = {mark(entry): entry for entry in wanted}
-        _watch(opened, (*known, *(entry for name, entry in fresh.items() if name not in marks)))
+def add(entries: Entries = None, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
+    """Hold what names these from now on, in every subject or in one; what is published and does is taken out."""
+    fresh = {mark(entry): entry for entry in _wanted(entries)}
+    for configuration in each(config, subject):
+        with application.open_app(configuration, SystemClock()) as opened:
+            known = hold_list(opened.store)
+            marks = set(map(mark, known))
+            _watch(opened, (*known, *(entry for name, entry in fresh.items() if name not in marks)))
 
 
 @app.command()
-def remove(entries: Entries = None, config: ConfigPath = CONFIG) -> None:
+def remove(entries: Entries = None, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
     """Hold what names these no more; a story that nothing else holds is published."""
     wanted = {mark(entry) for entry in _wanted(entries)}
-    with application.open_app(load(config), SystemClock()) as opened:
+    with application.open_app(one(config, subject), SystemClock()) as opened:
         known = hold_list(opened.store)
         if not wanted <= set(map(mark, known)):
             raise NotFoundError(
@@ -77,10 +76,11 @@ def remove(entries: Entries = None, config: ConfigPath = CONFIG) -> None:
 def release(
     story: StoryName,
     config: ConfigPath = CONFIG,
+    subject: SubjectName = "",
     withdrawn: Annotated[bool, typer.Option("--withdrawn", help="Also a story that was withdrawn.")] = False,
 ) -> None:
     """Publish a story that the hold list keeps back."""
-    configuration = load(config)
+    configuration = one(config, subject)
     with application.open_app(configuration, SystemClock()) as opened:
         done = curator.release(opened.store, opened.rules, story, SystemClock().now(), withdrawn=withdrawn)
     with application.open_app(configuration, SystemClock()) as opened:  # which tells a seed again
@@ -88,12 +88,24 @@ def release(
     report.show(out, f"released: {done.id}")
 
 
-def withdraw(story: StoryName, config: ConfigPath = CONFIG) -> None:
-    """Take a story out of all that is published, at once and for good, with all repeats still to come."""
-    with application.open_app(load(config), SystemClock()) as opened:
-        done = curator.withdraw(opened.store, opened.rules, story, SystemClock().now())
-        report.show(out, f"withdrawn: {done.id}")
-        opened.publish()
+def withdraw(story: StoryName, config: ConfigPath = CONFIG, subject: SubjectName = "") -> None:
+    """Take a story out of all that is published, at once and for good, with all repeats still to come.
+
+    In every subject that tells it, or in one.
+    """
+    unknown: list[NotFoundError] = []
+    configurations = each(config, subject)
+    for configuration in configurations:
+        with application.open_app(configuration, SystemClock()) as opened:
+            try:
+                done = curator.withdraw(opened.store, opened.rules, story, SystemClock().now())
+            except NotFoundError as error:
+                unknown.append(error)
+                continue
+            report.show(out, f"withdrawn: {done.id}")
+            opened.publish()
+    if len(unknown) == len(configurations):
+        raise unknown[0]
 
 
 def _watch(opened: App, entries: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from aggregator.config import load
 from aggregator.errors import ConfigError
 from aggregator.model import Source
 from aggregator.normalise import source_key, without_password
+from aggregator.several import load_all
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, out
 
 app = typer.Typer(help="List sources with their health; add, remove, import, export.", invoke_without_command=True)
@@ -81,7 +82,8 @@ def import_opml(
 def export_opml(config: ConfigPath = CONFIG) -> None:
     """Print the enabled sources as OPML 2.0, to subscribe to elsewhere."""
     configuration = load(config)
-    document = sources.to_opml(configuration.listed(enabled=True), configuration.feed.title)
+    title = ", ".join(each.feed.title for each in configuration.each())
+    document = sources.to_opml(configuration.listed(enabled=True), title)
     out.file.write(document.decode("utf-8"))
 
 
@@ -94,7 +96,7 @@ def _append(config: Path, wanted: list[Source]) -> None:
         text = sources.append_block(text, source)
     _write(config, text)
     try:
-        application.load_subject(load(config))
+        load_all(load(config))
     except ConfigError:
         _write(config, before)
         raise

@@ -21,6 +21,7 @@ from aggregator.model import Rights, Selectors, Source
 from aggregator.normalise import source_key, without_password
 from aggregator.search import parse
 from aggregator.slices import Saved
+from aggregator.subjects import NAME, clashes, misplaced, own_store
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _YEAR = 366 * 86400  # seconds
@@ -249,6 +250,31 @@ class SliceTable(_Table):
         return self
 
 
+class SubjectFeed(Feed):
+    title: str
+    link: Literal[""] | WebAddress = ""  # [feed]'s own with the subject's name
+    output: FilePath = ""  # feeds/ and the name
+
+
+class SubjectTopic(Topic):
+    pack: FilePath
+
+
+class SubjectStories(Stories):
+    seed: FilePath = ""
+
+
+class SubjectTable(_Table):
+    """One of several subjects over the same sources; its tables are those of a file with one."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    continues: bool = False
+    feed: SubjectFeed
+    topic: SubjectTopic
+    stories: SubjectStories = SubjectStories()
+    slice: list[SliceTable] = []
+
+
 class Document(_Table):
     """config.toml as it is written; every key but a source's url has a default."""
 
@@ -265,12 +291,31 @@ class Document(_Table):
     slice: list[SliceTable] = []
     mail: Mail = Mail()
     notify: list[NotifyTable] = []
+    subject: list[SubjectTable] = []
 
 
 class Config(Document):
     """A configuration that was read from a file; relative paths are relative to that file."""
 
     path: Path
+    called: str = ""  # the one subject of several that it is for; "": for all
+
+    def of(self, name: str) -> Config:
+        """The configuration of one of several subjects, as if it were the only one; its store is its own."""
+        table = next(one for one in self.subject if one.name == name)
+        given: dict[str, Any] = {key: getattr(table, key) for key in ("topic", "stories", "slice")}
+        given["feed"] = table.feed.model_copy(
+            update={
+                "link": table.feed.link or f"{Feed().link}{name}/",
+                "output": table.feed.output or f"feeds/{name}",
+            }
+        )
+        store = self.store.model_copy(update={"url": own_store(self.store.url, name)})
+        return self.model_copy(update=given | {"store": store, "subject": [], "called": name})
+
+    def each(self) -> tuple[Config, ...]:
+        """The configuration of each subject; of the only one, this."""
+        return tuple(self.of(one.name) for one in self.subject) or (self,)
 
     def resolve(self, name: str) -> Path:
         """A path inside the file, relative to the file."""
@@ -305,13 +350,14 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     except ValidationError as error:
         raise ConfigError(*_problems(path, table, error)) from None
     sources, problems = _with_secrets(document.source, environ)
-    problems += [*_duplicates(sources), *_unselected(sources), *_alike(document.slice)]
+    problems += [*_duplicates(sources), *_unselected(sources), *_alike("", document.slice)]
     store_url, missing = _expand(document.store.url, environ)
     problems += [f"[store] url: the environment variable {name} is not set" for name in missing]
     server, wrong = _with_token(document.server, environ)
     problems += wrong
     mail, notify, unready = _with_receivers(document, environ)
     problems += unready
+    problems += _subjects(path, document, table)
     if problems:
         raise ConfigError(*(f"{path}: {problem}" for problem in problems))
     fields: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
@@ -425,7 +471,22 @@ def _with_receivers(document: Document, environ: Mapping[str, str]) -> tuple[Mai
     return document.mail.model_copy(update={"server": server}), tables, problems
 
 
-def _alike(slices: list[SliceTable]) -> Iterator[str]:
+def _subjects(path: Path, document: Document, table: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with several subjects together."""
+    if not document.subject:
+        return
+    yield from misplaced(table)
+    for number, one in enumerate(document.subject, 1):
+        yield from _alike(f"[[subject]] {number} ({one.name}) ", one.slice)
+    whole = Config(**{name: getattr(document, name) for name in Document.model_fields}, path=path.absolute())
+    each = [whole.of(one.name) for one in document.subject]
+    folders = [Path(os.path.abspath(one.resolve(one.feed.output))) for one in each]
+    yield from clashes([(one.called, folder, one.feed.link) for one, folder in zip(each, folders, strict=True)])
+    if len(going_on := [one.name for one in document.subject if one.continues]) > 1:
+        yield f"[[subject]] continues: only one can go on with what the store holds, not {' and '.join(going_on)}"
+
+
+def _alike(place: str, slices: list[SliceTable]) -> Iterator[str]:
     """Slices whose names lead to one address."""
     from aggregator.slices import slug  # needs the lexicon, which few commands do
 
@@ -434,7 +495,7 @@ def _alike(slices: list[SliceTable]) -> Iterator[str]:
         address = slug(table.name)
         if address in names:
             where = f"would lie at slice/saved-{address}/, as {names[address]!r} does"
-            yield f"[[slice]] {number} ({table.name}) {where}: give one of them another name"
+            yield f"{place}[[slice]] {number} ({table.name}) {where}: give one of them another name"
         names.setdefault(address, table.name)
 
 
@@ -488,7 +549,7 @@ def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
     """Where in the file, as a person would say it: "[fetch] " or "[[source]] 3 (NK News) "."""
     if not place:
         return ""
-    if len(place) > 1 and place[0] in ("source", "slice", "notify") and isinstance(place[1], int):
+    if len(place) > 1 and place[0] in ("source", "slice", "notify", "subject") and isinstance(place[1], int):
         entry = table[str(place[0])][place[1]]
         called = entry.get("name") or without_password(str(entry.get("url", ""))) if isinstance(entry, dict) else None
         return f"[[{place[0]}]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
@@ -501,7 +562,10 @@ def _keys(place: tuple[int | str, ...]) -> list[str]:
         return list(Document.model_fields)
     if place[0] == "source":
         return list(Select.model_fields if place[-1] == "select" else SourceTable.model_fields)
-    if place[0] == "slice":
+    if "slice" in place:
         return list(SliceTable.model_fields)
-    table = Document.model_fields[str(place[0])].annotation
+    if place[0] == "subject":
+        table = SubjectTable.model_fields[str(place[2])].annotation if len(place) > 2 else SubjectTable
+    else:
+        table = Document.model_fields[str(place[0])].annotation
     return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator import callback, lookup, report, service
-from aggregator.app import App, hubs, load_subject, open_app
+from aggregator.app import App, hubs
 from aggregator.config import Config, load
 from aggregator.desk import Desk
 from aggregator.errors import AggregatorError, ConfigError
@@ -24,14 +24,17 @@ from aggregator.inquiry import Search
 from aggregator.metrics import metrics
 from aggregator.notifier import Couriers, Notifier
 from aggregator.office import routes
+from aggregator.page import subjects_html
 from aggregator.ports import Clock
 from aggregator.push import Push
 from aggregator.schedule import ringing
-from aggregator.serve import Server, build_app
+from aggregator.serve import Server, build_app, build_several
 from aggregator.settle import Settled
+from aggregator.several import load_all, open_all
 from aggregator.version import version
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.routing import Route
 
 log = logging.getLogger(__name__)
@@ -86,7 +89,7 @@ def run(config: Config, clock: Clock) -> None:
 
 def _work(config: Config, clock: Clock, signals: Signals) -> Config:
     """Do the job until told to stop or to reload; the configuration to go on with."""
-    with open_app(config, clock) as app:
+    with open_all(config, clock) as app:
         rounds = Rounds(app)
         rounds.push = push = Push(lambda: rounds.app, hubs(config), rounds.try_to_publish)
         rounds.publish()
@@ -151,7 +154,7 @@ class Rounds:
     def _keep_up(self) -> None:
         """Let the curator's decisions of meanwhile teach."""
         before, self._app = self._app, self._app.kept_up()
-        if self._app.collector.judge.rules != before.collector.judge.rules:
+        if _rules(self._app) != _rules(before):
             log.info("the curator's decisions taught: what is stored was judged anew")
             self._unpublished = True
 
@@ -177,17 +180,22 @@ class Rounds:
             self._tried = self._app.collector.clock.now()
             self._unpublished = False  # what is settled from here on is published next time
             try:
-                done = self._app.publish()
+                published = [(one, one.publish()) for one in self._app.subjects]
             except AggregatorError:
                 self._unpublished = True
                 raise
             self._failed = False
-        if self.push:
-            self.push.announce(done.changed)
-        if self.notifier and done.changed:
+        for one, done in published:
+            if self.push:
+                self.push.announce(one, done.changed)
+            if done.changed or done.problems:
+                log.info("%s", report.published(done, one.config.resolve(one.config.feed.output)))
+        if self.notifier and any(done.changed for _, done in published):
             self.notifier.tend()
-        if done.changed or done.problems:
-            log.info("%s", report.published(done, self._app.config.resolve(self._app.config.feed.output)))
+
+
+def _rules(app: App) -> list[str]:
+    return [one.collector.judge.rules for one in app.subjects]
 
 
 def _wait(config: Config, signals: Signals) -> Config:
@@ -198,7 +206,7 @@ def _wait(config: Config, signals: Signals) -> Config:
             return config
         try:
             fresh = load(config.path)
-            load_subject(fresh)
+            load_all(fresh)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not reloaded: %s", problem)
@@ -215,21 +223,7 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
         yield
         return
     host, _, port = listen.rpartition(":")
-    pages = build_app(
-        app.config.resolve(app.config.feed.output),
-        health=lambda: _health(app),
-        metrics=lambda: metrics(_overview(app), version()),
-        status=routes(_desk(app, rounds), Guard(app.config.server.token, app.config.feed.link), app.collector.clock),
-        hooks=_hooks(app, rounds.push),
-        hub=app.config.push.hub,
-        home=app.frame.link,
-        gone=app.store.is_gone,
-        search=Search(
-            page=lambda text, number: lookup.page(app.store, app.frame, text, number),
-            feed=lambda text: lookup.feed(app.store, app.frame, text),
-        ),
-        per_minute=app.config.server.requests_per_minute,
-    )
+    pages = _pages(app, rounds)
     server = Server(pages, host.removeprefix("[").removesuffix("]"), int(port))
     server.start()
     log.info("the page is at %s", server.address)
@@ -237,6 +231,40 @@ def serving(app: App, rounds: Rounds) -> Iterator[None]:
         yield
     finally:
         server.stop()
+
+
+def _pages(app: App, rounds: Rounds) -> Starlette:
+    """All that is served: of the only subject at /, of several each at /NAME/."""
+    per_minute, hooks = app.config.server.requests_per_minute, _hooks(app, rounds.push)
+    if not app.parts:
+        return _subject(app, rounds, hooks, per_minute)
+    return build_several(
+        {one.config.called: _subject(one, rounds) for one in app.parts},
+        subjects_html([(one.config.called, one.frame) for one in app.parts]),
+        health=lambda: _health(app),
+        metrics=lambda: metrics(_overview(app), version()),
+        hooks=hooks,
+        per_minute=per_minute,
+    )
+
+
+def _subject(one: App, rounds: Rounds, hooks: Sequence[Route] = (), per_minute: int = 0) -> Starlette:
+    """What is served of one subject, the only one or one of several."""
+    return build_app(
+        one.config.resolve(one.config.feed.output),
+        health=lambda: _health(one),
+        metrics=lambda: metrics(_overview(one), version()),
+        status=routes(_desk(one, rounds), Guard(one.config.server.token, one.config.feed.link), one.collector.clock),
+        hooks=hooks,
+        hub=one.config.push.hub,
+        home=one.frame.link,
+        gone=one.store.is_gone,
+        search=Search(
+            page=lambda text, number: lookup.page(one.store, one.frame, text, number),
+            feed=lambda text: lookup.feed(one.store, one.frame, text),
+        ),
+        per_minute=per_minute,
+    )
 
 
 def _hooks(app: App, push: Push | None) -> list[Route]:
@@ -249,8 +277,8 @@ def _hooks(app: App, push: Push | None) -> list[Route]:
 
 
 def _overview(app: App) -> Overview:
-    channels = app.outbox.health() if app.outbox else ()
-    return Overview(app.store.health(), app.collector.clock.now(), channels)
+    channels = tuple(channel for one in app.subjects if one.outbox for channel in one.outbox.health())
+    return Overview(app.health(), app.collector.clock.now(), channels)
 
 
 def _health(app: App) -> tuple[bool, dict[str, object]]:
@@ -261,4 +289,4 @@ def _health(app: App) -> tuple[bool, dict[str, object]]:
 def _desk(app: App, rounds: Rounds) -> Desk:
     listed = app.config.listed(enabled=True) + app.config.listed(enabled=False)
     frame = replace(app.frame, sources=listed)
-    return Desk(app.store, app.rules, app.collector.clock, frame, rounds.try_to_publish)
+    return Desk(app.store, app.rules, app.collector.clock, frame, rounds.try_to_publish, app.archive)

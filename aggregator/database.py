@@ -139,6 +139,8 @@ class Database:
         with self.writing() as connection:
             if self.path is not None:
                 connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
+            else:
+                _make_schema(connection)
             return migrate(connection, steps)
 
     @contextmanager
@@ -271,6 +273,13 @@ def _know_every_script(connection: Connection) -> None:
     encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
     if encoding != "UTF8":
         raise StoreError(f"its encoding is {encoding}, which lacks scripts; make one WITH ENCODING 'UTF8'")
+
+
+def _make_schema(connection: Connection) -> None:
+    """Make the schema that the address names (options=-csearch_path=NAME) where it is not there yet."""
+    there, named = connection.exec_driver_sql("SELECT current_schema(), current_setting('search_path')").one()
+    if there is None and named.isidentifier():
+        connection.exec_driver_sql(f"CREATE SCHEMA {named}")
 
 
 def _begin_postgresql(connection: Connection) -> None:

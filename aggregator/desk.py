@@ -14,6 +14,7 @@ from aggregator.model import Decision, Edition, Source, StoredItem, StoredStory,
 from aggregator.page import operator_html, source_number
 from aggregator.ports import Clock, Store
 from aggregator.settle import LONG_AGO, MEMBERS, Rules, near
+from aggregator.sharing import health
 from aggregator.stories import present
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,21 @@ _RULINGS = {
 class Desk:
     """The operator's desk. Every page is HTML; NotFoundError where what was asked for is not known.
 
-    `publish`: brings what changed before readers; False where it could not, and will be tried again.
+    `publish`: brings what changed before readers; False where it could not, and will be tried again. `archive`: the
+    store that remembers visits, where several subjects share the sources.
     """
 
-    def __init__(self, store: Store, rules: Rules, clock: Clock, frame: Edition, publish: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        clock: Clock,
+        frame: Edition,
+        publish: Callable[[], bool],
+        archive: Store | None = None,
+    ) -> None:
         self._store = store
+        self._archive = archive
         self._rules = rules
         self._clock = clock
         self._frame = frame
@@ -85,7 +96,7 @@ class Desk:
             kept=sum(one.kept for one in seen.sources),
             undecided=len(self._store.undecided(_LATELY + 1)),
             lately=self._store.lately(8),
-            past=self._store.visits(12),
+            past=(self._archive or self._store).visits(12),
         )
 
     def sources(self, view: View, only: str = "") -> str:
@@ -107,7 +118,7 @@ class Desk:
                     view,
                     one=one,
                     state=state(one, seen.now),
-                    past=self._store.visits(_LATELY, url),
+                    past=(self._archive or self._store).visits(_LATELY, url),
                     lately=self._store.lately(10, source=url),
                 )
         raise NotFoundError("no source of this number is listed; it may have been taken out of the configuration")
@@ -186,7 +197,8 @@ class Desk:
         return Done(path, word if self._publish() else "waiting")
 
     def _health(self) -> Overview:
-        return Overview(self._store.health(), self._clock.now())
+        known = health(self._archive, [self._store]) if self._archive else self._store.health()
+        return Overview(known, self._clock.now())
 
     def _source(self, number: str) -> Source | None:
         return next((one for one in self._frame.sources if source_number(one.url) == number), None)

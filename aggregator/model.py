@@ -215,7 +215,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Judged:
     item: Item
-    verdict: Verdict
+    verdict: Verdict  # of several subjects, that of the one to which the item belongs most
+    each: tuple[Verdict, ...] = ()  # of every subject, where there are several, in the order of the configuration
 
 
 class FailureKind(StrEnum):

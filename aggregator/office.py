@@ -220,7 +220,7 @@ def _see(request: Request, path: str) -> Response:
 
 
 def _base(request: Request) -> str:
-    return "../" * (request.url.path.count("/") - 1)
+    return "../" * (_path(request).count("/") - 1)
 
 
 def _here(request: Request) -> str:
@@ -228,7 +228,12 @@ def _here(request: Request) -> str:
     if request.method == "POST":
         return "status"
     asked = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "done"])
-    return request.url.path.strip("/") + (f"?{asked}" if asked else "")
+    return _path(request).strip("/") + (f"?{asked}" if asked else "")
+
+
+def _path(request: Request) -> str:
+    """What was asked for, below the subject's own address where there are several."""
+    return request.url.path.removeprefix(request.scope.get("root_path", ""))
 
 
 def _own(path: str) -> str:

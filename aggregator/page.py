@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -81,6 +81,13 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
         linked_data=linked_data,
         data_hash=_csp_hash(linked_data),
     )
+    return page.encode()
+
+
+def subjects_html(subjects: Sequence[tuple[str, Edition]]) -> bytes:
+    """The page that leads to several subjects, by name and what each says of itself."""
+    style = _read("page.css")
+    page = _template("subjects.html").render(subjects=subjects, sign=_sign(), style=style, style_hash=_csp_hash(style))
     return page.encode()
 
 

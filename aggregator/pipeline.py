@@ -14,9 +14,11 @@ from aggregator.errors import AggregatorError, FeedError
 from aggregator.model import (
     Answer,
     Changed,
+    Decision,
     Failed,
     FailureKind,
     Fetched,
+    Item,
     Judged,
     Known,
     NotModified,
@@ -32,6 +34,7 @@ from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.regroup import regroup
 from aggregator.seek import sought
 from aggregator.settle import Rules, Settled, settle_quiet, settle_together
+from aggregator.sharing import Follower, Sharing
 from aggregator.topics import Judge
 
 AGAIN = timedelta(minutes=1)  # until a visit that could not be made is tried again
@@ -50,6 +53,8 @@ TOGETHER = (
 )
 WAIT = timedelta(seconds=1)  # from the end of the first to that of the last
 
+_FAVOUR = (Decision.DROPPED, Decision.UNDECIDED, Decision.KEPT)
+
 
 @dataclass(frozen=True, slots=True)
 class Collector:
@@ -59,6 +64,7 @@ class Collector:
     fetch: Fetch
     isolate: Isolate
     judge: Judge
+    panel: tuple[Judge, ...] = ()  # of all subjects, where there are several; `judge` is then not asked
 
 
 def refresh(
@@ -72,6 +78,7 @@ def refresh(
     holds: dict[str, datetime],
     limit: int | None = None,
     everything: bool = False,
+    followers: Sequence[Follower] = (),
 ) -> Generator[Settled, None, None]:
     """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
 
@@ -79,7 +86,8 @@ def refresh(
     settled, and what was claimed and not visited is given back. `make`: makes a visit, here (collect) or elsewhere;
     must not raise; one that is Unmade is put off a little. `holds`: lane → until when its host wants to be left
     alone; brought up to date on the way, and what is not asked because of it is put off until then. `limit`: of
-    visits, those longest due; None: all. (So many parameters: what is joined here is what the house consists of.)
+    visits, those longest due; None: all. `followers`: the subjects, where several share the sources; `store` then
+    remembers for all of them what is read. (So many parameters: what is joined here is what the house consists of.)
     """
     now = clock.now()
     tasks = store.claim(now, LEASE, limit=limit, everything=everything)
@@ -87,15 +95,18 @@ def refresh(
     placed: list[int] = []
     unmade: dict[str, Unmade] = {}
     ask = partial(_ask, make, clock, lane, holds, unmade)
+    sharing = Sharing(followers)
     try:
         with closing(engine.batches(ask, tasks, lane, TOGETHER)) as ended:
             for group in _grouped(ended):
-                done = _settle(store, rules, [(visit, waiting[visit.source.url].rhythm) for visit in group], now)
+                met = [(visit, waiting[visit.source.url].rhythm) for visit in group]
+                done = _settle(store, rules, met, now, sharing)
                 for visit in group:
                     del waiting[visit.source.url]
                 placed += (key for settled in done for key in settled.placed)
                 yield from done
         regroup(store, rules, placed, now)
+        sharing.regroup(now)
     finally:
         held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
         store.put_off(held, "its host asked for a pause (Retry-After)")
@@ -151,22 +162,31 @@ def _grouped(ended: Iterable[Sequence[Visit | None]]) -> Iterator[Sequence[Visit
         yield quiet
 
 
-def _settle(store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], now: datetime) -> list[Settled]:
-    """Settle visits together; one that cannot be stored costs itself alone, for the others are settled without it."""
+def _settle(
+    store: Store, rules: Rules, group: Sequence[tuple[Visit, Rhythm]], now: datetime, sharing: Sharing
+) -> list[Settled]:
+    """Settle visits together; one that cannot be stored costs itself alone, for the others are settled without it.
+
+    The subjects that share the sources come first: a visit that one of them has not heard of is made again.
+    """
     if not isinstance(group[0][0].outcome, Changed):
         return settle_quiet(store, rules, group)
     try:
-        return settle_together(store, rules, group, now)
+        heard = sharing.hear([visit for visit, _ in group], now)
+        settled = settle_together(store, rules, group, now)
+        return [all_told.told_in(one) for all_told, one in zip(heard, settled, strict=True)]
     except Exception as error:
         if len(group) > 1:
-            return [settled for each in group for settled in _settle(store, rules, [each], now)]
+            return [settled for each in group for settled in _settle(store, rules, [each], now, sharing)]
         visit, rhythm = group[0]
         return settle_quiet(store, rules, [(_not_stored(visit, error), rhythm)])
 
 
-def settle_visit(store: Store, rules: Rules, visit: Visit, rhythm: Rhythm) -> Settled:
-    """Remember one visit by itself, with its source's rhythm before it."""
-    return _settle(store, rules, [(visit, rhythm)], visit.finished)[0]
+def settle_visit(
+    store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, followers: Sequence[Follower] = ()
+) -> Settled:
+    """Remember one visit by itself, with its source's rhythm before it; `followers` as in `refresh`."""
+    return _settle(store, rules, [(visit, rhythm)], visit.finished, Sharing(followers))[0]
 
 
 def receive(collector: Collector, task: Task, data: bytes, content_type: str | None) -> Visit | None:
@@ -261,10 +281,9 @@ def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Vi
         document = parse.read(answer.url, answer.data, answer.content_type, task.source, task.known, collector.isolate)
     except FeedError as error:
         return replace(visit, outcome=Failed(FailureKind.SOFT, str(error)))
-    judge, scope, boilerplate = collector.judge, task.source.scope, task.known.boilerplate
     if not document.whole:  # the rest is asked for again, though the document will not have changed
         body, validators = None, Validators()
-    judged = tuple(Judged(item, judge.judge(item, scope, boilerplate)) for item in document.items)
+    judged = tuple(_judged(collector, task, item) for item in document.items)
     return replace(
         visit,
         outcome=Changed(document.head, judged, document.entries, document.problems),
@@ -272,3 +291,11 @@ def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Vi
         body=body,
         head=document.head_digest,
     )
+
+
+def _judged(collector: Collector, task: Task, item: Item) -> Judged:
+    scope, boilerplate = task.source.scope, task.known.boilerplate
+    if not collector.panel:
+        return Judged(item, collector.judge.judge(item, scope, boilerplate))
+    each = tuple(judge.judge(item, scope, boilerplate) for judge in collector.panel)
+    return Judged(item, max(each, key=lambda one: (_FAVOUR.index(one.decision), one.score)), each)

@@ -151,13 +151,13 @@ class Push:
         finally:
             if visit is None:
                 app.store.release([task])
-        return None if visit is None else pipeline.settle_visit(app.store, app.rules, visit, task.rhythm)
+        return None if visit is None else app.settle(visit, task.rhythm)
 
     # Telling
 
-    def announce(self, changed: Iterable[str]) -> None:
-        """Tell our hub which published feeds changed."""
-        for address in feeds(self._app, changed):
+    def announce(self, app: App, changed: Iterable[str]) -> None:
+        """Tell our hub which published feeds of a subject changed."""
+        for address in feeds(app, changed):
             self._untold[address] = (self._now() + timedelta(days=self._reachable), 0)
             if self._reachable:
                 self._errands.submit(self._tell, address)

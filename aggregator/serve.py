@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -88,6 +88,59 @@ def build_app(
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    def show_file(request: Request) -> Response:
+        response = _answer(folder, request, gone, open=search is not None)
+        if hub and response.headers.get("content-type", "").partition(";")[0] in _SUBSCRIBED:
+            own = quote(request.path_params["path"])
+            response.headers["link"] = f'<{hub}>; rel="hub", <{home}{own}>; rel="self"'
+        return response
+
+    routes = [
+        *_watched(health, metrics),
+        *status,
+        *hooks,
+        *(inquiry.routes(search) if search else ()),
+        Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
+
+
+def build_several(
+    subjects: Mapping[str, Starlette],
+    front: bytes,
+    *,
+    health: Callable[[], tuple[bool, dict[str, Any]]],
+    metrics: Callable[[], str],
+    hooks: Sequence[Route] = (),
+    per_minute: int = 0,
+) -> Starlette:
+    """Each subject's app (build_app) at /NAME/, a page that leads there at /, and beside them what is of all."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import RedirectResponse
+    from starlette.routing import Mount, Route
+
+    def show_front(request: Request) -> Response:
+        coding = best_coding(request.headers.get("accept-encoding", ""))
+        return respond(request, represent(front, _MEDIA_TYPES[".html"], coding))
+
+    def lead_on(request: Request) -> Response:
+        return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/")
+
+    routes = [
+        *_watched(health, metrics),
+        *hooks,
+        Route("/", show_front, methods=["GET", "HEAD", "OPTIONS"]),
+        *(Route(f"/{name}", lead_on) for name in subjects),
+        *(Mount(f"/{name}", app) for name, app in subjects.items()),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
+
+
+def _watched(health: Callable[[], tuple[bool, dict[str, Any]]], metrics: Callable[[], str]) -> list[Route]:
+    """/health and /metrics."""
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
@@ -98,22 +151,7 @@ def build_app(
     def show_metrics(_: Request) -> Response:
         return Response(metrics(), headers=_NOT_KEPT, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    def show_file(request: Request) -> Response:
-        response = _answer(folder, request, gone, open=search is not None)
-        if hub and response.headers.get("content-type", "").partition(";")[0] in _SUBSCRIBED:
-            own = quote(request.path_params["path"])
-            response.headers["link"] = f'<{hub}>; rel="hub", <{home}{own}>; rel="self"'
-        return response
-
-    routes = [
-        Route("/health", show_health),
-        Route("/metrics", show_metrics),
-        *status,
-        *hooks,
-        *(inquiry.routes(search) if search else ()),
-        Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
+    return [Route("/health", show_health), Route("/metrics", show_metrics)]
 
 
 _SUBSCRIBED = frozenset({"application/rss+xml", "application/atom+xml", "application/feed+json"})

@@ -58,6 +58,7 @@ class Rules:
     priority: Mapping[str, int]  # source url → 1..9
     window: timedelta  # how far back a repeat is looked for
     max_age: timedelta | None  # a story all of whose items are older is recorded, not published; None: any age
+    folds: bool = True  # False: items are remembered in no story, as where several subjects share what is read
 
     def keys(self, item: Item) -> frozenset[str]:
         """Under which an item that belongs to the subject is found: by repeats, and by itself under another id."""
@@ -118,7 +119,7 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
                 for (visit, _), (one, settling) in zip(visits, done, strict=True)
             ]
         )
-        told = _tell_each([settling for _, settling in done])
+        told = tell_each([settling for _, settling in done])
         work.log([_past(one.visit, one.plan, one.new, one.kept) for one, _ in done])
     return [
         replace(one, told=count, held=tuple(settling.held), changed=bool(settling.touched))
@@ -130,7 +131,7 @@ def _brought(settling: Settling, visit: Visit, rhythm: Rhythm) -> tuple[Settled,
     """Take in what one visit brought; its stories are not told yet, and it is not recorded."""
     plan = _plan(settling.rules, visit, rhythm)
     for one in visit.outcome.judged if isinstance(visit.outcome, Changed) else ():
-        _take(settling, one)
+        take(settling, one)
     return Settled(_let_go(visit), plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
 
 
@@ -166,7 +167,8 @@ def _past(visit: Visit, plan: Plan, new: int = 0, kept: int = 0) -> Past:
     return Past(visit.source.url, visit.started, took, outcome, said, new, kept, plan.due, plan.why)
 
 
-def _take(settling: Settling, judged: Judged) -> None:
+def take(settling: Settling, judged: Judged) -> None:
+    """Take in one item: a known one may have a new text or verdict, a new one enters the story that it tells."""
     keys = settling.rules.keys(judged.item) if _is_kept(judged) else frozenset()
     judged, stored = _known(settling.work, judged)
     stored = stored or _reissued(settling, judged.item, keys)
@@ -214,6 +216,8 @@ def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozens
 
 def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None:
     """Put an item that belongs to the subject into the story that it tells."""
+    if not settling.rules.folds:
+        return
     work = settling.work
     candidates = _candidates(settling, key, keys)
     match settling.rules.folder.place(item, candidates, settling.now):
@@ -249,11 +253,11 @@ def found(settling: Settling, key: int, item: Item) -> str:
 
 def tell(settling: Settling) -> int:
     """Bring the touched stories up to date: lead, dates, whether they are told; how many are for the first time."""
-    return _tell_each([settling])[0]
+    return tell_each([settling])[0]
 
 
-def _tell_each(settlings: Sequence[Settling]) -> list[int]:
-    """The same for what was done in one transaction; a story that several touched counts for the first."""
+def tell_each(settlings: Sequence[Settling]) -> list[int]:
+    """As `tell`, for what was done in one transaction; a story that several touched counts for the first."""
     told, looked_at = [0] * len(settlings), set[str]()
     for place, settling in enumerate(settlings):
         for id in sorted(settling.touched - looked_at):

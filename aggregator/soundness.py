@@ -16,7 +16,8 @@ _REPORT = "please report it, and put a backup in its place if what is published 
 # What must hold, as a query for what does not.
 _RULES = (
     ("the item #{} belongs to the subject and stands in no story",
-     "SELECT key FROM item WHERE story IS NULL AND (ruling = 'keep' OR (ruling IS NULL AND decision = 'kept'))"),
+     "SELECT key FROM item WHERE story IS NULL AND (ruling = 'keep' OR (ruling IS NULL AND decision = 'kept'))"
+     " AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'divided')"),  # subjects.DIVIDED: it tells no stories
     ("the item #{} does not belong to the subject and stands in a story",
      "SELECT item.key FROM item JOIN story ON story.number = item.story WHERE NOT item.seed AND NOT story.withdrawn"
      " AND (item.ruling = 'drop' OR (item.ruling IS NULL AND item.decision <> 'kept'))"),

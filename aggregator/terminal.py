@@ -15,10 +15,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from aggregator.config import Config, load
 from aggregator.errors import AggregatorError, ConfigError
+from aggregator.several import chosen
+from aggregator.subjects import ARCHIVE
 
 ConfigPath = Annotated[
     Path, typer.Option("--config", envvar="AGGREGATOR_CONFIG", help="The configuration file.", metavar="PATH")
+]
+SubjectName = Annotated[
+    str, typer.Option("--subject", envvar="AGGREGATOR_SUBJECT", help="Which one, of several.", metavar="NAME")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 What = Annotated[str, typer.Argument(help="An item's link, id or number.")]
@@ -27,6 +33,20 @@ CONFIG = Path("config.toml")
 
 out = Console()
 err = Console(stderr=True)
+
+
+def one(config: Path, subject: str, *, or_archive: bool = False) -> Config:
+    """The configuration for one subject; `or_archive`: the store that several share will do, too."""
+    if subject == ARCHIVE and not or_archive:
+        raise ConfigError(f"{ARCHIVE} is no subject, but what all of them share")
+    return chosen(load(config), subject)
+
+
+def each(config: Path, subject: str) -> tuple[Config, ...]:
+    """The configuration for one subject, or of each where none is named."""
+    configuration = load(config)
+    names = [subject] if subject or not configuration.subject else [table.name for table in configuration.subject]
+    return tuple(one(config, name) for name in names)
 
 
 def guarded(command: Callable[[], object]) -> None:

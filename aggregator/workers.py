@@ -13,7 +13,7 @@ import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -52,6 +52,7 @@ class Equipment:
     program: str  # the sender's; see `program`
     reading: Limits | None  # None: in the process that makes the visit, which then is itself a child within limits
     judge: Judge
+    panel: tuple[Judge, ...] = ()  # see Collector
 
 
 # --- there ------------------------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ class _Place:
             isolate = self._children = Children(
                 limits.children, limits.seconds, limits.megabytes, preload=limits.preload
             )
-        self.collector = Collector(given.clock, self._fetch, isolate, given.judge)
+        self.collector = Collector(given.clock, self._fetch, isolate, given.judge, given.panel)
 
     def close(self) -> None:
         self._fetch.close()
@@ -130,13 +131,16 @@ class Crew:
         self._isolate = isolate
         self._clock = clock
         self._told = ""  # why the last visit was not made, as far as the log knows
-        self._packed = lru_cache(maxsize=2)(lambda judge: _packed(equip(judge)))
+        self._packed = lru_cache(maxsize=2)(lambda judge, panel: _packed(replace(equip(judge), panel=panel)))
 
-    def __call__(self, judge: Judge, task: Task) -> Visit | Unmade:
-        """The visit, judged by this judge. One of which its process died has failed; one that got lost is Unmade."""
+    def __call__(self, judge: Judge, task: Task, panel: tuple[Judge, ...] = ()) -> Visit | Unmade:
+        """The visit, judged by this judge, or by the panel of several subjects.
+
+        One of which its process died has failed; one that got lost is Unmade.
+        """
         asked = self._clock.now()
         try:
-            visit = self._made(judge, task)
+            visit = self._made(judge, panel, task)
         except FeedError as error:
             return Visit(
                 task.source, asked, self._clock.now(), Failed(FailureKind.SOFT, str(error)), task.known.validators
@@ -154,8 +158,8 @@ class Crew:
             log.error("visits are put off, since none could be made: %s", why)
         return Unmade(why)
 
-    def _made(self, judge: Judge, task: Task) -> Visit:
-        mark, equipment = self._packed(judge)
+    def _made(self, judge: Judge, panel: tuple[Judge, ...], task: Task) -> Visit:
+        mark, equipment = self._packed(judge, panel)
         packed = pickle.dumps(task)
         made = self._isolate(make, mark, None, packed)
         if made is None:

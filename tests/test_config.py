@@ -9,6 +9,7 @@ import pytest
 
 from aggregator.config import load
 from aggregator.errors import ConfigError
+from aggregator.several import load_all
 
 
 def written(folder: Path, text: str) -> Path:
@@ -155,3 +156,76 @@ def test_the_operator_s_token_is_a_secret_that_cannot_be_guessed(tmp_path: Path)
         with pytest.raises(ConfigError, match=said) as caught:
             load(path, environ)
         assert "s3cret" not in str(caught.value)
+
+
+SUBJECT = """\
+[[subject]]
+name = "{0}"
+[subject.feed]
+title = "{0}"
+[subject.topic]
+pack = "coral-reefs"
+"""
+
+
+def test_each_subject_has_its_own_folder_address_and_store(tmp_path: Path) -> None:
+    """They are named after the subject unless they are given; all else is shared."""
+    text = '[store]\nurl = "sqlite:///data/a.db"\n' + SUBJECT.format("reefs") + SUBJECT.format("seas")
+    config = load(written(tmp_path, text), {})
+    reefs, seas = config.each()
+    assert (reefs.called, reefs.feed.output, reefs.feed.link) == (
+        "reefs",
+        "feeds/reefs",
+        "http://127.0.0.1:8080/reefs/",
+    )
+    assert seas.store_url == f"sqlite:///{tmp_path}/data/a-seas.db"
+    assert config.store_url == f"sqlite:///{tmp_path}/data/a.db"
+    assert seas.stories.seed == ""
+    assert load(written(tmp_path, ""), {}).each()[0].called == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[feed]\ntitle = "x"\n' + SUBJECT.format("a"), "[feed] stands beside [[subject]]: write it as [subject.feed]"),
+        ('[[slice]]\nname = "x"\nquery = "y"\n' + SUBJECT.format("a"), "write it as [[subject.slice]]"),
+        (SUBJECT.format("a") * 2, "[[subject]] 2 (a) name: another subject is called so"),
+        (SUBJECT.format("status"), "the word status has another meaning here"),
+        (SUBJECT.format("Coral Reefs"), "[[subject]] 1 (Coral Reefs) name = 'Coral Reefs'"),
+        (SUBJECT.format("a").replace("[subject.topic]", 'output = "x"\n[subject.topic]') + SUBJECT.format("b").replace(
+            "[subject.topic]", 'output = "./x"\n[subject.topic]'), "(b) feed.output: a is published in"),
+        (SUBJECT.format("a").replace("[subject.topic]", 'output = "feeds"\n[subject.topic]') + SUBJECT.format("b"),
+            "lie in each other; part them"),
+        (SUBJECT.format("a").replace("[subject.topic]", 'link = "http://127.0.0.1:8080/b"\n[subject.topic]')
+            + SUBJECT.format("b"), "(b) feed.link: a is found at"),
+        ('[[subject]]\nname = "a"\n[subject.feed]\ntitle = "A"\n', "[[subject]] 1 (a) topic is missing"),
+        (SUBJECT.format("a").replace("pack", "pak"), "[[subject]] 1 (a) topic: unknown key pak, did you mean pack"),
+        (SUBJECT.format("a").replace('title = "a"\n', ""), "[[subject]] 1 (a) feed.title is missing"),
+        ((SUBJECT.format("a") + SUBJECT.format("b")).replace("[subject.feed]", "continues = true\n[subject.feed]"),
+            "only one can go on with what the store holds, not a and b"),
+    ],
+)  # fmt: skip
+def test_subjects_in_each_other_s_way_are_a_mistake(tmp_path: Path, text: str, expected: str) -> None:
+    """What several subjects cannot share is told with the subject and what would be right."""
+    said = problems(tmp_path, text)
+    assert any(expected in one for one in said), said
+
+
+def test_a_mistake_in_one_subject_s_pack_is_told_with_its_name(tmp_path: Path) -> None:
+    """A pack that is missing is that subject's mistake; a scope does if any pack knows it."""
+    text = SUBJECT.format("a").replace("coral-reefs", "none") + SUBJECT.format("b")
+    with pytest.raises(ConfigError) as caught:
+        load_all(load(written(tmp_path, text), {}))
+    assert all(one.startswith("[[subject]] a: ") for one in caught.value.problems)
+    nk = SUBJECT.format("a").replace("coral-reefs", "north-korean-defectors") + SUBJECT.format("b")
+    source = '[[source]]\nurl = "https://e.org/{0}"\nscope = "{0}"\n'
+    load_all(load(written(tmp_path, nk + source.format("defectors") + source.format("reefs")), {}))
+    with pytest.raises(ConfigError, match="did you mean reefs"):
+        load_all(load(written(tmp_path, nk + source.format("reef")), {}))
+
+
+def test_a_subject_on_postgresql_has_a_schema(tmp_path: Path) -> None:
+    """It lies in the same database; what the address says beside stays."""
+    text = '[store]\nurl = "postgresql://u@h/d?sslmode=require"\n' + SUBJECT.format("coral-reefs")
+    url = load(written(tmp_path, text), {}).of("coral-reefs").store_url
+    assert url == "postgresql://u@h/d?sslmode=require&options=-csearch_path%3Dsubject_coral_reefs"
