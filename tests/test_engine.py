@@ -171,6 +171,19 @@ def test_starts_in_one_lane_are_spaced() -> None:
         assert min(later - earlier for earlier, later in pairwise(starts)) >= 0.049
 
 
+def test_late_answers_are_waited_for_side_by_side() -> None:
+    """Ninety answers that are 0.3 s late, thirty at once: that takes three times as long as one, not ninety times."""
+    never = threading.Event()
+
+    def answer(number: int) -> int:
+        never.wait(0.3)
+        return number
+
+    begin = time.monotonic()
+    assert sorted(Threads(30, 30, 0).map(answer, range(90), str)) == list(range(90))
+    assert time.monotonic() - begin < 90 * 0.3 / 3
+
+
 def test_a_slow_lane_holds_up_no_other() -> None:
     """A domain whose server hangs ties up its own share of threads and nothing else."""
     release = threading.Event()
