@@ -266,3 +266,11 @@ def test_the_server_hands_out_each_subject_by_its_name(tmp_path: Path, site: Sit
         assert ESCAPE[1] not in status
         assert 'href="../style.css"' in status or "../status/style.css" in status
         assert get(f"{where}/reefs/status/style.css")[0] == 200
+
+
+def test_other_processes_judge_for_every_subject(tmp_path: Path, site: Site) -> None:
+    """Where visits are made elsewhere, an item comes back with the verdict of each subject."""
+    configure(tmp_path, site, '[engine]\nkind = "processes"\nworkers = 1\n', ESCAPES, REEFS)
+    run(tmp_path)
+    assert titles(tmp_path, "escapes") == {BOTH[1], ESCAPE[1]}
+    assert titles(tmp_path, "reefs") == {BOTH[1], REEF[1]}
