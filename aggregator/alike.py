@@ -38,6 +38,10 @@ class Alike:
     def __reduce__(self) -> tuple[type[Alike], tuple[Meaning, Learned]]:
         return Alike, (self._meaning, self._learned)
 
+    def __repr__(self) -> str:
+        """The same in each process, for what was done with it is not done again."""
+        return f"Alike({self._learned!r})"
+
     def of(self, one: Item, other: Item) -> float:
         """-1..1, about 0 for two stories that have only the subject in common; the same either way round."""
         return dot(self._vector(one), self._vector(other))
