@@ -107,7 +107,7 @@ def test_check_against_tells_which_items_would_change_side(folder: Path) -> None
     """A change of rules is tested before it counts, on labelled items and on what the store holds."""
     (folder / "exported.jsonl").write_text(aggregator(folder, "export").stdout, encoding="utf-8")
     assert "0 items of 2 would change side" in aggregator(folder, "check", "--against", "exported.jsonl").stdout
-    strict = (folder / "config.toml").read_text().replace("[topic]", "[topic]\nthreshold = 0.99999999")
+    strict = (folder / "config.toml").read_text().replace("[topic]", "[topic]\nthreshold = 0.99999999999999")
     (folder / "config.toml").write_text(strict)
     done = aggregator(folder, "check", "--against", "exported.jsonl").stdout
     assert "now dropped" in done
