@@ -189,11 +189,11 @@ class Push:
 
 
 def feeds(app: App, changed: Iterable[str]) -> list[str]:
-    """The addresses of the feeds to subscribe to among the files that changed; none without a hub."""
+    """The addresses of the feeds to subscribe to among the files that changed, slices last; none without a hub."""
     if not app.config.push.hub:
         return []
     names = (name for name in changed if name.rpartition("/")[2] in _FEEDS and not name.startswith("archive/"))
-    return [app.frame.link + name for name in names]
+    return [app.frame.link + name for name in sorted(names, key=lambda name: "/" in name)]
 
 
 def tell(app: App, hubs: Hubs, address: str) -> str | None:

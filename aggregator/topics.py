@@ -9,7 +9,6 @@ A little longer than a module should be, so that a pack's form and what is made 
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import re
@@ -294,7 +293,8 @@ class Judge:
 
     def taught(self, model: Model | None) -> Judge:
         """The same judge with what the curator's decisions taught, or without it."""
-        judge = copy.copy(self)
+        judge = Judge.__new__(Judge)  # copy.copy would go by __reduce__, and build the matcher's table anew
+        judge.__dict__.update(self.__dict__)
         judge._learn(model)
         return judge
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from aggregator.memory import MemoryStore
 from aggregator.model import Decision, Item, Judged, Reason
 from aggregator.ports import Store
 from aggregator.store import SqlStore
-from aggregator.topics import Judge, parse_pack
+from aggregator.topics import Judge, load_pack, parse_pack
 from tests.command import aggregator, configure, rss
 from tests.site import Site, serving
 
@@ -78,6 +79,20 @@ def test_what_was_decided_on_some_items_weighs_on_others_like_them() -> None:
     assert reason.concept == "like what was dropped"
     assert "league" in reason.text
     assert reason.weight < 0
+
+
+def test_teaching_a_judge_costs_nothing() -> None:
+    """A judge that is taught, as happens with each round of visits, looks with the table that is there already."""
+    pack = load_pack("north-korean-defectors", Path())
+    first = Judge(pack, 0.5)
+
+    def cost(judge: Judge) -> float:
+        begun = time.process_time()
+        judge.judge(item("North Korean defector elected"), "general")
+        return time.process_time() - begun
+
+    cost(first)  # whatever else is made but once is made
+    assert cost(first.taught(None)) < cost(Judge(pack, 0.5)) / 5
 
 
 def test_with_few_decisions_nothing_is_said() -> None:

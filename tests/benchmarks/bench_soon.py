@@ -56,6 +56,7 @@ output = "public"
 max_age_days = 0
 [fetch]
 allow_private_addresses = true
+host_gap_seconds = 0
 [store]
 url = "sqlite:///aggregator.db"
 [server]
@@ -132,11 +133,12 @@ def _measure(folder: Path, stories: int, site: Site, hub: Hub) -> None:
         with closing(push), serving(app, rounds):
             site.put("/feed", rss([("https://news.example/old", "North Korean refugee choir sings in Incheon", "")]))
             rounds.go()  # what reads documents has started
+            _wait_for(hub, feed := f"http://{listen}/atom.xml")
             served, told, busy = [], [], []
             for number in range(1, len(NEWS) + 1):
                 clock.put_on(timedelta(days=1))
                 items = [(f"https://news.example/{one}", NEWS[one], "") for one in reversed(range(number))]
-                one, two, cost = _once(rounds, site, rss(items), f"http://{listen}/atom.xml", NEWS[number - 1], hub)
+                one, two, cost = _once(rounds, site, rss(items), feed, NEWS[number - 1], hub)
                 served.append(one)
                 told.append(two)
                 busy.append(cost)
@@ -160,11 +162,16 @@ def _once(
     served = time.perf_counter() - begun
     if after.status_code != 200 or after.headers["ETag"] == before.headers["ETag"] or title not in after.text:
         sys.exit(f"“{title}” was not published")
+    _wait_for(hub, feed)
+    return served, hub.told[feed] - begun, _cpu() - busy
+
+
+def _wait_for(hub: Hub, feed: str) -> None:
+    begun = time.perf_counter()
     while feed not in hub.told:
         if time.perf_counter() - begun > PATIENCE:
             sys.exit("the hub was not told")
         time.sleep(0.001)
-    return served, hub.told[feed] - begun, _cpu() - busy
 
 
 def _fill(url: str, stories: int) -> None:
