@@ -12,7 +12,7 @@ from aggregator import curator, learning, report, teaching
 from aggregator.app import App, SystemClock
 from aggregator.config import Config
 from aggregator.errors import ConfigError
-from aggregator.model import Item, StoredItem
+from aggregator.model import Decision, Item, StoredItem
 from aggregator.normalise import detect_language
 from aggregator.stories import present
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, SubjectName, What, one, out
@@ -34,13 +34,15 @@ def explain(
     title: Annotated[str, typer.Option(help="Instead of a known item: a title to try.")] = "",
     summary: Annotated[str, typer.Option(help="With --title: its summary.")] = "",
     language: Annotated[str, typer.Option(help="With --title: its language (BCP 47).")] = "",
+    scope: Annotated[str, typer.Option(help="With --title: the scope of the source that brings it.")] = "general",
 ) -> None:
     """Say whether an item is kept and why, which story it was put in, and why there."""
     if bool(what) == bool(title):
         raise ConfigError("explain needs an item's link or id, or else --title")
     configuration = one(config, subject)
     if title:
-        _explain_text(configuration, title, summary, language)
+        detected = language or detect_language(f"{title} {summary}")
+        _explain_text(configuration, Item("", "", None, title, summary, language=detected), scope)
         return
     with application.open_store(configuration) as store:
         stored = curator.find_item(store, what)
@@ -51,15 +53,17 @@ def explain(
     report.show(out, report.standing(stored, story))
 
 
-def _explain_text(configuration: Config, title: str, summary: str, language: str) -> None:
+def _explain_text(configuration: Config, text: Item, scope: str) -> None:
     now = SystemClock().now()
     known = application.load_subject(configuration)
-    text = Item("", "", None, title, summary, language=language or detect_language(f"{title} {summary}"))
+    if scope not in known.pack.scopes:
+        raise ConfigError(f"the topic pack knows no scope {scope}; it knows {', '.join(known.pack.scopes)}")
     with application.open_store(configuration) as store:
-        judge = known.judge.taught(teaching.learned(store))
-        report.show(out, report.explanation(judge.judge(text, "general", frozenset())))
-        rules = application.rules(configuration, known)
-        report.show(out, report.placement(application.try_placing(store, rules, text, now)))
+        verdict = known.judge.taught(teaching.learned(store)).judge(text, scope, frozenset())
+        report.show(out, report.explanation(verdict))
+        if verdict.decision is Decision.KEPT:
+            rules = application.rules(configuration, known)
+            report.show(out, report.placement(application.try_placing(store, rules, text, now)))
 
 
 def stories(config: ConfigPath = CONFIG, subject: SubjectName = "", as_json: AsJson = False) -> None:

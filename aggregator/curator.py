@@ -92,7 +92,8 @@ def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
     def carry_out(settling: Settling) -> None:
         settling.work.part(stored.key, story.id)
         own = found(settling, stored.key, stored.item)
-        settling.work.assign(stored.key, own, Evidence("curator", _title(story), 1.0, ("split by hand",)))
+        left = _title(story, but=stored.key)
+        settling.work.assign(stored.key, own, Evidence("curator", left, 1.0, ("split by hand",)))
         settling.touched |= {story.id, own}
 
     _settle(store, rules, now, carry_out)
@@ -144,5 +145,6 @@ def _settle(store: Store, rules: Rules, now: datetime, carry_out: Callable[[Sett
         tell(settling)
 
 
-def _title(story: StoredStory) -> str:
-    return story.members[0].item.title if story.members else ""
+def _title(story: StoredStory, but: int | None = None) -> str:
+    """The title of a story's first member, other than one."""
+    return next((member.item.title for member in story.members if member.key != but), "")

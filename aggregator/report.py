@@ -166,6 +166,8 @@ def standing(stored: StoredItem, story: StoredStory | None) -> str:
     lines = [f"story {story.id}" + (" (a seed)" if story.seed else "") + _unpublished(story)]
     if evidence.kind == "founds":
         lines.append("  it was the first to tell it")
+    elif evidence.kind == "curator":
+        lines.append(f"  by the curator: {', '.join(evidence.details)}, “{evidence.other}”")
     else:
         lines.append(f"  {evidence.kind} ({evidence.strength:.2f}) as “{evidence.other}”")
         lines += [f"    {detail}" for detail in evidence.details]

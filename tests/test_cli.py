@@ -127,6 +127,18 @@ def test_explain_says_why_an_item_was_kept_or_not(folder: Path) -> None:
     tried = aggregator(folder, "explain", "--title", ON_SUBJECT[1]).stdout
     assert "kept" in tried
     assert "it would join story" in tried
+    dropped = aggregator(folder, "explain", "--title", OFF_SUBJECT[1]).stdout
+    assert "dropped" in dropped
+    assert "story" not in dropped, "what is not kept goes into no story"
+
+
+def test_explain_tries_a_text_as_a_sources_scope_would_have_it(folder: Path) -> None:
+    """What a scope promises counts; one that the pack does not know is an error that names those it knows."""
+    said = aggregator(folder, "explain", "--title", "Life in Seoul", "--scope", "defectors").stdout
+    assert "source: scope defectors" in said
+    unknown = aggregator(folder, "explain", "--title", "Life in Seoul", "--scope", "reefs")
+    assert unknown.returncode == 2
+    assert "it knows general, north-korea, defectors" in unknown.stderr
 
 
 def test_explain_of_something_unknown_says_where_to_look(folder: Path) -> None:
@@ -175,6 +187,7 @@ def test_stories_are_merged_and_split_by_hand(folder: Path, site: Site) -> None:
     assert story["id"] == ids[ON_SUBJECT[1]]
     assert aggregator(folder, "split", other[0]).returncode == 0
     assert {story["title"] for story in feed(folder)} == {other[1], ON_SUBJECT[1]}
+    assert f"by the curator: split by hand, “{ON_SUBJECT[1]}”" in aggregator(folder, "explain", other[0]).stdout
     site.put("/feed", rss([(other[0], other[1], "He wants to stay in the South."), ON_SUBJECT]))
     assert aggregator(folder, "run", "--once", "--now").returncode == 0
     assert len(feed(folder)) == 2
