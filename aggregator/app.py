@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -408,7 +407,7 @@ def hire(config: Config, clock: Clock) -> Iterator[Crew | None]:
             yield None
             return
         case "processes":
-            workers, reading = asked.workers or os.cpu_count() or 1, None
+            workers, reading = asked.workers or config.fetch.concurrency, None
             isolate = Children(workers, seconds, PARSE_MEGABYTES, preload=(*read.preload, "aggregator.workers"))
         case "dask":
             isolate, reading = Cluster(asked.address, seconds + TRAVEL_SECONDS), read
