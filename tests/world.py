@@ -36,8 +36,9 @@ seed = ""
 class World:
     """Sources named by a word each, the configured subject, and a store."""
 
-    def __init__(self, folder: Path, *names: str, store: Store | None = None) -> None:
-        config = _configured(folder)
+    def __init__(self, folder: Path, *names: str, store: Store | None = None, settings: str = "") -> None:
+        """`settings`: tables of config.toml in place of the usual ones."""
+        config = _configured(folder, settings or _CONFIG)
         subject = application.load_subject(config)
         self.clock = FixedClock(NOW)
         self.store = store or MemoryStore()
@@ -120,9 +121,9 @@ def atom(*entries: Mapping[str, str]) -> str:
     return f'<feed xmlns="http://www.w3.org/2005/Atom"><title>x</title>{items}</feed>'
 
 
-def _configured(folder: Path) -> Config:
+def _configured(folder: Path, settings: str) -> Config:
     path = folder / "config.toml"
-    path.write_text(_CONFIG, encoding="utf-8")
+    path.write_text(settings, encoding="utf-8")
     return load(path)
 
 

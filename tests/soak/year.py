@@ -4,7 +4,8 @@
 
 The flow with a real database runs from hour to hour. What readers have seen keeps its id and its order; what the
 curator dropped or withdrew never returns; a source that issues all it has anew (other ids, another host, Atom in place
-of RSS, an empty feed in between) tells nothing again. Memory and the database are printed month by month.
+of RSS, an empty feed in between) tells nothing again. Texts are kept for a month and items for three; memory and the
+database are printed month by month, and shall stand still, but for what the stories take.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 from aggregator import curator
 from aggregator.model import Answer, Fetched, NotModified, Task, Validators
+from aggregator.publish import FolderPublisher
 from aggregator.settle import Settled
 from aggregator.store import SqlStore
 from aggregator.topics import Judge, load_pack
@@ -33,6 +36,16 @@ HOUR = timedelta(hours=1)
 MONTH = 30  # days
 NEWS_A_DAY = 3.0  # entries of a source, on average
 ON_SUBJECT = 0.02  # of them
+SETTINGS = """\
+[feed]
+link = "https://example.org/t/"
+publish_seed = false
+[stories]
+seed = ""
+[store]
+keep_texts_days = 30
+keep_items_days = 90
+"""  # kept for less than as shipped, so that what is let go is seen within the year
 ITEMS = Path(__file__).parent.parent / "data" / "curation" / "relevance_more.jsonl"
 NAMES = (
     "Min-ho",
@@ -92,10 +105,12 @@ class Sky:
         self.chance = random.Random(seed)
         self.sites = {address(f"s{n}"): Site(f"s{n}.example") for n in range(sources)}
         self.store = SqlStore(f"sqlite:///{folder / 'store.db'}")
-        self.world = World(folder, *(f"s{n}" for n in range(sources)), store=self.store)
+        self.world = World(folder, *(f"s{n}" for n in range(sources)), store=self.store, settings=SETTINGS)
         judge = Judge(load_pack("north-korean-defectors", folder), 0.5)  # by rules alone: the model costs 0.1 s an item
         collector = replace(self.world.app.collector, fetch=self._fetch, judge=judge)
-        self.world.app = replace(self.world.app, collector=collector)
+        self._public = folder / "public"
+        publisher = FolderPublisher(self._public)
+        self.world.app = replace(self.world.app, collector=collector, publisher=publisher)
         self.order: list[str] = []
         self.dropped: set[str] = set()  # titles of what the curator dropped or withdrew
         self.visits = self.number = 0
@@ -124,6 +139,8 @@ class Sky:
         if number % 15 == 7:
             self._withdraw()
         self.world.app.forget()
+        if number % MONTH == 0:
+            self._look_at_all()
 
     def _bring(self, site: Site, now: datetime) -> None:
         self.number += 1
@@ -184,7 +201,7 @@ class Sky:
 
     def _drop(self) -> None:
         """The curator drops a story of one item."""
-        stories = [story for story in self.world.stories() if len(story["_story"]["members"]) == 1]
+        stories = [story for story in self._stories() if len(story["_story"]["members"]) == 1]
         if not stories:
             return
         member = self.chance.choice(stories)["_story"]["members"][0]
@@ -194,15 +211,26 @@ class Sky:
 
     def _withdraw(self) -> None:
         """A story is withdrawn for good, with all who told it."""
-        if not (stories := self.world.stories()):
+        if not (stories := self._stories()):
             return
         story = self.chance.choice(stories)
         curator.withdraw(self.store, self.world.rules, story["id"], self.world.clock.now())
         self.dropped.update(member["title"] for member in story["_story"]["members"])
         self.world.app.publish()
 
+    def _stories(self) -> list[dict[str, Any]]:
+        """What readers see, as feed.json has it."""
+        items: list[dict[str, Any]] = json.loads((self._public / "feed.json").read_bytes())["items"]
+        return items
+
+    def _look_at_all(self) -> None:
+        """Nothing that was dropped or withdrawn is told anywhere, the archive included."""
+        titles = {member.item.title for story in self.store.stories() for member in story.members if not member.seed}
+        if back := self.dropped & titles:
+            raise Broken(f"dropped or withdrawn, and told: {back}")
+
     def _look(self) -> None:
-        stories = self.world.stories()
+        stories = self._stories()
         if back := self.dropped & {member["title"] for story in stories for member in story["_story"]["members"]}:
             raise Broken(f"dropped or withdrawn, and back: {back}")
         ids = [story["id"] for story in stories]
@@ -228,7 +256,7 @@ def months(sources: int, days: int, seed: int) -> Iterator[str]:
                 size = sum(file.stat().st_size for file in Path(folder).glob("store.db*"))
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 yield (
-                    f"day {number:3}: {sky.visits:8} visits, {sky.number:7} entries, {len(sky.order):5} stories, "
+                    f"day {number:3}: {sky.visits:8} visits, {sky.number:7} entries, {len(sky.store.stories()):4} told, "
                     f"database {size / 1e6:6.1f} MB, peak {peak / 1e3:5.0f} MB, {time.process_time():5.0f} s CPU"
                 )
 
