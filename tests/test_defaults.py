@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -29,6 +32,20 @@ def test_the_shipped_configuration_is_right(config: Config) -> None:
     """Configuration, topic pack, scopes and seed set are read without a complaint and without an environment."""
     subject = load_subject(config)
     assert [seed.id for seed in subject.seeds] == ["S1", "S2", "S3", "S4"]
+
+
+def test_what_folding_rests_on_is_written_the_same_in_every_process() -> None:
+    """Else each start would plant the seeds and print everything anew."""
+    script = (
+        "from pathlib import Path; from aggregator.app import folder, load_subject; from aggregator.config import load;"
+        "config = load(Path('config.toml')); print(repr(folder(config, load_subject(config)).__getstate__()))"
+    )
+    written = {
+        subprocess.check_output([sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, cwd=ROOT)
+        for seed in ("1", "2")
+    }
+    assert len(written) == 1
+    assert len(written.pop()) > 10_000
 
 
 def test_dozens_of_sources_in_several_languages_are_read_by_default(config: Config) -> None:

@@ -360,6 +360,7 @@ def test_vectors_weigh_what_words_leave_in_doubt() -> None:
     assert odds != FOLDER.log_odds(SWIM, SWIM_KO, False)
     assert folder.log_odds(SWIM_KO, SWIM, False) == pytest.approx(odds)
     assert pickle.loads(pickle.dumps(folder)).log_odds(SWIM, SWIM_KO, False) == odds
+    assert repr(folder.__getstate__()) == repr(pickle.loads(pickle.dumps(folder)).__getstate__())
     assert folder.log_odds(SWIM, FOAM, True) == FOLDER.log_odds(SWIM, FOAM, True)
     assert folder.evidence(SWIM_KO, [SWIM], seed=False).details[-1].startswith("meaning: ")
 

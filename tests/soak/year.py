@@ -255,8 +255,9 @@ def months(sources: int, days: int, seed: int) -> Iterator[str]:
             if number % MONTH == 0 or number == days:
                 size = sum(file.stat().st_size for file in Path(folder).glob("store.db*"))
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                told = len(sky.store.stories())
                 yield (
-                    f"day {number:3}: {sky.visits:8} visits, {sky.number:7} entries, {len(sky.store.stories()):4} told, "
+                    f"day {number:3}: {sky.visits:8} visits, {sky.number:7} entries, {told:5} stories, "
                     f"database {size / 1e6:6.1f} MB, peak {peak / 1e3:5.0f} MB, {time.process_time():5.0f} s CPU"
                 )
 
