@@ -126,10 +126,12 @@ def publishable_link(url: str, base: str | None) -> str | None:
     """The address as a browser would open it, absolute and in ASCII; None if it cannot be a web page.
 
     Follows WHATWG URL: tabs and newlines inside are ignored, backslashes are slashes; http and https only, credentials
-    dropped. `base` is an absolute address, or None where there is none to resolve against.
+    dropped. `base` is an absolute address, or None where there is none to resolve against. One that is longer than
+    servers take, as it is sent, is none.
     """
     parts = _parse(url, base)
-    return None if parts is None else _join(parts)
+    link = None if parts is None else _join(parts)
+    return link if link is None or len(link) <= _LONGEST else None
 
 
 def without_password(url: str) -> str:

@@ -36,6 +36,7 @@ from aggregator.database import Database
 from aggregator.schema import STEPS
 from tests.command import HEAD, configure, environment
 from tests.site import Site, serving
+from tests.soak.nest import SPOKEN
 
 ITEMS = Path(__file__).parent.parent / "data" / "curation" / "items.jsonl"
 SOURCES = 6
@@ -76,7 +77,7 @@ class Commands:
         status = self.end()
         alarm.cancel()
         if status:
-            raise Broken(f"{' '.join(arguments)} ended with {status}:\n{(folder / 'said.txt').read_text()}")
+            raise Broken(f"{' '.join(arguments)} ended with {status}:\n{_heard(folder)}")
         return time.monotonic() - began
 
     def kill(self, folder: Path, after: float, *arguments: str) -> bool:
@@ -87,9 +88,14 @@ class Commands:
         status = self.end()
         alarm.cancel()
         if status not in (0, -signal.SIGKILL):
-            raise Broken(f"{' '.join(arguments)} ended with {status}:\n{(folder / 'said.txt').read_text()}")
+            raise Broken(f"{' '.join(arguments)} ended with {status}:\n{_heard(folder)}")
         self.killed.append(process)
         return status != 0
+
+
+def _heard(folder: Path) -> str:
+    """What the last command said and complained of, the beginning of each."""
+    return "\n".join((folder / f"{name}.txt").read_text()[:3_000] for name in SPOKEN)
 
 
 def _alone(process: int) -> None:
@@ -209,6 +215,8 @@ class Life:
             folder = Path(elsewhere)
             (folder / "config.toml").write_bytes((self.folder / "config.toml").read_bytes())
             (folder / "export.jsonl").write_bytes((self.folder / "said.txt").read_bytes())
+            if not (folder / "export.jsonl").read_bytes().startswith(b'{"kind":"aggregator store"'):
+                raise Broken(f"this is no export:\n{_heard(self.folder)}")
             if self.commands.kill(folder, self.chance.uniform(0, 1.1 * usual["import"]), "import", "export.jsonl"):
                 self.killed["import"] += 1
             _sound(folder / "aggregator.db")

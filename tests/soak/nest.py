@@ -26,6 +26,9 @@ LOADED = (
 )
 
 
+SPOKEN = ("said", "complained")  # .txt in the folder: what went to standard output and to standard error
+
+
 def main() -> None:
     for name in LOADED:
         import_module(name)
@@ -39,15 +42,15 @@ def main() -> None:
 
 
 def _become(folder: Path, arguments: list[str]) -> None:
-    """Be the command, in a process group of its own; what it says goes to a file beside its configuration."""
+    """Be the command, in a process group of its own; what it says and complains of goes to files in the folder."""
     from aggregator.cli import main as command
 
     os.setpgid(0, 0)
     os.chdir(folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    said, complained = (os.open(f"{name}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) for name in SPOKEN)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for old, new in ((0, nothing), (1, said), (2, said)):
+    for old, new in ((0, nothing), (1, said), (2, complained)):
         os.dup2(new, old)
     sys.argv = ["aggregator", *arguments]
     status = 1
