@@ -506,7 +506,7 @@ class Seed:
 class Member:
     """One telling of a story, as published."""
 
-    key: int
+    place: int  # in order of appearance, from 0
     url: str | None
     title: str
     summary: str

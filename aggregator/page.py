@@ -76,7 +76,7 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
         edition=edition,
         words=wording(edition.language),
         story=story,
-        tellings=sorted(story.members, key=lambda member: member.key),  # the store counts items as they come
+        tellings=sorted(story.members, key=lambda member: member.place),
         sign=_sign(),
         linked_data=linked_data,
         data_hash=_csp_hash(linked_data),

@@ -368,11 +368,11 @@ def present(
     `rights`: url → Rights, where they are not the usual ones.
     """
     story = within(story, rights)
-    shown = [member for member in story.members if not member.seed or member.item.link]
+    shown = [(place, one) for place, one in enumerate(story.members) if not one.seed or one.item.link]
     first = next((member for member in story.members if member.key == story.lead), None)
     own = next((member for member in story.members if member.seed), None)
     first = first or own or lead(story.members, {url: one.priority for url, one in sources.items()}, language)
-    shown.sort(key=lambda member: member.key != first.key)
+    shown.sort(key=lambda told: told[1].key != first.key)
     best = max(member.verdict.score for member in story.members)
     item = first.item
     titles = frozenset(member.item.title for member in story.members)
@@ -389,8 +389,12 @@ def present(
         score=best,
         reasons=tuple(map(str, first.verdict.reasons)),
         members=tuple(
-            _member(_current(one, titles), sources, rights.get(one.item.source, Rights()), lead=one.key == first.key)
-            for one in shown
+            replace(
+                _member(_current(one, titles), sources, rights.get(one.item.source, Rights())),
+                place=place,
+                lead=one.key == first.key,
+            )
+            for place, one in shown
         ),
     )
 
@@ -403,10 +407,10 @@ def _current(stored: StoredItem, titles: frozenset[str]) -> StoredItem:
     return replace(stored, evidence=replace(evidence, other=""))
 
 
-def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights, *, lead: bool) -> Member:
+def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights) -> Member:
     item, source = stored.item, sources.get(stored.item.source)
     return Member(
-        key=stored.key,
+        place=0,
         url=item.link,
         title=item.title,
         summary=item.summary,
@@ -420,7 +424,6 @@ def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights, *
         categories=item.categories,
         enclosures=item.enclosures,
         evidence=stored.evidence,
-        lead=lead,
         image=item.image,
         excerpt_characters=rights.excerpt_characters,
         credit=rights.credit,

@@ -17,7 +17,7 @@ LINK = "https://feed.example/nk/"
 
 def member(key: int = 1, **changes: Any) -> Member:
     values: dict[str, Any] = {
-        "key": key,
+        "place": key,
         "url": f"https://outlet{key}.example/news/{key}",
         "title": f"Headline {key}",
         "summary": f"What happened, in the words of outlet {key}.",

@@ -127,7 +127,7 @@ def test_what_is_published_is_read_back(published: Edition) -> None:
 def test_each_text_has_its_language_and_direction(name: str, language: str, title: str, direction: str) -> None:
     """In the content of every format, the lead's and the others': a reader needs no style to show them right."""
     lead = member(1, title=title, summary=title, language=language)
-    files = render(edition(story(1, lead, replace(lead, key=2, lead=False), published=NOON)))
+    files = render(edition(story(1, lead, replace(lead, place=2, lead=False), published=NOON)))
     if name == "feed.json":
         markup = json.loads(files[name])["items"][0]["content_html"]
     else:

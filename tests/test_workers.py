@@ -74,8 +74,10 @@ def opened(
 
 
 def published(folder: Path) -> dict[str, bytes]:
+    """All files; what the folder remembers of how it was printed is no file (ports.Publisher)."""
     public = folder / "public"
-    return {str(path.relative_to(public)): path.read_bytes() for path in public.rglob("*") if path.is_file()}
+    files = [path for path in public.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {str(path.relative_to(public)): path.read_bytes() for path in files}
 
 
 def put(site: Site) -> list[str]:
