@@ -15,8 +15,9 @@ from itertools import groupby
 from aggregator.entries import Entry, clean, prepare, publishable, story_path, timestamp
 from aggregator.model import Edition, Member, Story
 from aggregator.page import letter_html, others
-from aggregator.render import json_item, presentable
+from aggregator.render import presentable
 from aggregator.wording import Wording, wording
+from aggregator.write_json import json_item
 
 _WIDTH = 72  # of a line of text (RFC 5322, 2.1.1 asks for less than 79)
 _LISTED = 10  # stories in a short text: what a chat shows without unfolding, and below the shortest of their limits

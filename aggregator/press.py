@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
-from aggregator import render
+from aggregator import documents, render
 from aggregator.entries import month_path, story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
@@ -66,7 +66,7 @@ def _is_done(store: Store, publisher: Publisher, asked: str) -> bool:
     if stands.asked != asked or stands.mark != store.mark() or not publisher.names().issuperset(stands.files):
         return False
     archive = publisher.names("archive")
-    return all(render.page_names(number) <= archive for number in range(1, store.turn(1, None) + 1))
+    return all(documents.page_names(number) <= archive for number in range(1, store.turn(1, None) + 1))
 
 
 def _publish(
@@ -167,7 +167,7 @@ class _Press:
         """Write the closed pages of the archive that are missing or that lost a story."""
         there = self.publisher.names("archive")
         for number in range(1, self.frame.pages + 1):
-            if number in reopened or not render.page_names(number) <= there:
+            if number in reopened or not documents.page_names(number) <= there:
                 self.put(self._page(number, self.store.page(number)))
 
     def print_months(self, known: Mapping[str, int]) -> dict[str, int]:
@@ -215,7 +215,7 @@ class _Press:
             standing[cut.name] = form
             listed.append(cut)
         for name in sorted(versions.keys() - standing.keys()):
-            self.changed.extend(self.publisher.remove(render.slice_names(name)))
+            self.changed.extend(self.publisher.remove(documents.slice_names(name)))
         self.put(render.render_slices(self.frame, listed))
         return standing
 

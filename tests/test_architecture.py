@@ -77,7 +77,10 @@ ROOMS = {
     "entries": room("core"),
     "page": room("core", "jinja2"),
     "letters": room("core"),
-    "render": room("core", "feedgen lxml"),
+    "documents": room("core"),
+    "render": room("core"),
+    "write_json": room("core"),
+    "write_xml": room("core", "feedgen lxml"),
     "wording": room("core", "tomli"),
     # what the operator writes
     "config": room("core", "pydantic tomli"),
