@@ -135,7 +135,7 @@ plausible_times = st.integers(800_000_000, 1_760_000_000).map(lambda second: dat
 
 nasty_members = st.builds(
     Member,
-    key=st.integers(0, 99),
+    place=st.integers(0, 99),
     url=nasty_links,
     title=nasty_text,
     summary=nasty_text,
