@@ -152,16 +152,17 @@ def measure(examples: Sequence[Example], odds: np.ndarray) -> None:
             group = next((name for name in TOGETHER if one.part and one.part in name), "")
             whole = "headlines" if one.part.isdigit() else "labelled" if group else ""
             for name in filter(None, (whole, group)):
-                _count(scores[name][0], kept, one.relevant)
-                _count(scores[name][1], kept or (looked and before + more >= 0), one.relevant)
+                count(scores[name][0], kept, one.relevant)
+                count(scores[name][1], kept or (looked and before + more >= 0), one.relevant)
         for name, pair in scores.items():
-            told = "   ".join(
-                f"F1 {one.f1:.3f} P {one.precision:.3f} R {one.recall:.3f} ({one.wrong} wrong)" for one in pair
-            )
-            print(f"{label:10} {name:10} rules {told}")
+            print(f"{label:10} {name:10} rules {told(pair)}")
 
 
-def _count(score: relevance.Score, kept: bool, relevant: bool) -> None:
+def told(scores: Sequence[relevance.Score]) -> str:
+    return "   ".join(f"F1 {one.f1:.3f} P {one.precision:.3f} R {one.recall:.3f} ({one.wrong} wrong)" for one in scores)
+
+
+def count(score: relevance.Score, kept: bool, relevant: bool) -> None:
     score.right += kept and relevant
     score.wrong += kept and not relevant
     score.missed += relevant and not kept
