@@ -142,6 +142,7 @@ def measure(app: App, name: str, above: int, weighed: Weighed | None) -> None:
 def run(kind: str, workers: int, threads: int, urls: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         text = CONFIG.format(threads=workers * threads) + '[server]\nlisten = ""\n'
+        text = text.replace("[topic]", '[topic]\npack = "coral-reefs"')  # nothing is folded
         listed = "".join(f'[[source]]\nname = "{url}"\nurl = "{url}"\nlanguage = "en"\n' for url in urls)
         (Path(folder) / "config.toml").write_text(text + listed)
         app = stack.enter_context(application.open_app(load(Path(folder) / "config.toml"), SystemClock()))
