@@ -51,6 +51,9 @@ _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one 
 _COMPARED = 12  # members of a story that an item is compared with
 _FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
 _DOUBT = -8.0, 8.0  # log-odds by words alone between which vectors are asked for
+# Texts read and pairs weighed, for one refresh asks for each several times. A pair holds on to the texts of both: with
+# four times as many, a daemon's memory still grew after five months.
+_REMEMBERED = 5_000
 _CERTAIN = 8.0  # log-odds of a copy
 _SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
 _SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
@@ -87,8 +90,8 @@ class Folder:
     def _begin(self) -> None:
         self.threshold = weights().threshold
         self._terms: Matcher | None = pack_matcher(self._pack_terms)
-        self._read = lru_cache(maxsize=20_000)(self._read_anew)
-        self._odds = lru_cache(maxsize=20_000)(self._weigh_anew)
+        self._read = lru_cache(_REMEMBERED)(self._read_anew)
+        self._odds = lru_cache(_REMEMBERED)(self._weigh_anew)
 
     def __getstate__(self) -> _State:
         return self._across, self._pack_terms, self._alike
