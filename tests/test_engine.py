@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -163,12 +162,12 @@ def test_limits_hold_in_each_lane_and_in_all() -> None:
 
 def test_starts_in_one_lane_are_spaced() -> None:
     """Two visits to one domain never start closer than the gap, also from one map to the next."""
-    diary, engine = Diary(0.0), Threads(8, 3, 0.05)
+    diary, engine, begun = Diary(0.0), Threads(8, 3, 0.05), time.monotonic()
     for _ in range(2):
         list(engine.map(diary, ["a", "b"] * 4, str))
     for starts in diary.starts.values():
-        assert len(starts) == 8
-        assert min(later - earlier for earlier, later in pairwise(starts)) >= 0.049
+        assert len(starts) == 8  # a thread may note its start late, and never before it was due
+        assert all(at >= begun + number * 0.05 for number, at in enumerate(starts))
 
 
 def test_late_answers_are_waited_for_side_by_side() -> None:

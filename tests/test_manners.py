@@ -8,6 +8,7 @@ of the formats. Each stands in CRITERIA with the tests that hold it.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -380,10 +381,11 @@ def test_visits_to_one_host_are_few_and_spaced(tmp_path: Path, lab: Lab, guests:
     config = (tmp_path / "config.toml").read_text().replace("per_host = 16", "per_host = 2")
     (tmp_path / "config.toml").write_text(config.replace("host_gap_seconds = 0\n", "host_gap_seconds = 0.1\n"))
     guest.restart()
+    begun = time.monotonic()
     guest.visit()
     moments = sorted(request.at for request in lab.requests)
-    assert len(moments) == 6
-    assert min(after - before for before, after in pairwise(moments)) >= 0.09
+    assert len(moments) == 6  # a request may arrive late, and never before it was due
+    assert all(at >= begun + number * 0.1 for number, at in enumerate(moments))
     assert lab.connections <= 2
     assert all(after - before >= 0.29 for before, after in zip(moments, moments[2:], strict=False))
 
