@@ -14,6 +14,7 @@ from aggregator.slices import asked, told_in
 
 LEASE = timedelta(minutes=5)  # longer than any try takes; after it, what a process elsewhere held is free
 TRIES = 9  # the last one a day after the first
+_DATED = timedelta(minutes=1)  # many sources date by the minute: what they bring right after a channel began is news
 _AT_ONCE = 200  # stories looked at together
 _FIRST, _LONGEST = timedelta(minutes=1), timedelta(hours=6)  # waits: 1, 4, 16, 64 minutes, 4.3 hours, then six each
 
@@ -95,7 +96,7 @@ def _changed(store: Store, mark: int) -> list[StoredStory]:
 def _is_news(story: StoredStory, since: datetime) -> bool:
     if story.seed or story.told is None or story.told < since:
         return False
-    return any((member.item.published or member.first_seen) >= since for member in story.members)
+    return any((member.item.published or member.first_seen) >= since - _DATED for member in story.members)
 
 
 def _again(message: Message, delivery: Delivery, now: datetime) -> datetime | None:
