@@ -392,8 +392,10 @@ def present(
         score=best,
         reasons=tuple(map(str, first.verdict.reasons)),
         members=tuple(
-            replace(
-                _member(_current(one, titles), sources, rights.get(one.item.source, Rights())),
+            _member(
+                _current(one, titles),
+                sources,
+                rights.get(one.item.source, Rights()),
                 place=place,
                 lead=one.key == first.key,
             )
@@ -410,10 +412,10 @@ def _current(stored: StoredItem, titles: frozenset[str]) -> StoredItem:
     return replace(stored, evidence=replace(evidence, other=""))
 
 
-def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights) -> Member:
+def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights, *, place: int, lead: bool) -> Member:
     item, source = stored.item, sources.get(stored.item.source)
     return Member(
-        place=0,
+        place=place,
         url=item.link,
         title=item.title,
         summary=item.summary,
@@ -427,6 +429,7 @@ def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights) -
         categories=item.categories,
         enclosures=item.enclosures,
         evidence=stored.evidence,
+        lead=lead,
         image=item.image,
         excerpt_characters=rights.excerpt_characters,
         credit=rights.credit,
