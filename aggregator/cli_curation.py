@@ -14,7 +14,7 @@ from aggregator.config import Config
 from aggregator.errors import ConfigError
 from aggregator.model import Decision, Item, StoredItem
 from aggregator.normalise import detect_language
-from aggregator.stories import present
+from aggregator.telling import present
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, SubjectName, What, one, out
 
 REVIEWED = 50  # a sitting's worth

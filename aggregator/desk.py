@@ -15,7 +15,7 @@ from aggregator.page import operator_html, source_number
 from aggregator.ports import Clock, Store
 from aggregator.settle import LONG_AGO, MEMBERS, Rules, near
 from aggregator.sharing import health
-from aggregator.stories import present
+from aggregator.telling import present
 
 log = logging.getLogger(__name__)
 

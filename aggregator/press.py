@@ -15,7 +15,7 @@ from aggregator.entries import month_path, story_path
 from aggregator.model import Edition, StoredStory, Story
 from aggregator.ports import Publisher, Store
 from aggregator.slices import Cuts, Slice, filed, published, standing_in, told_in
-from aggregator.stories import present
+from aggregator.telling import present
 from aggregator.wording import wording
 
 AT_ONCE = 200  # files written together, and stories looked at together

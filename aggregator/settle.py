@@ -35,7 +35,8 @@ from aggregator.model import (
 )
 from aggregator.normalise import canonical_link
 from aggregator.ports import Store, Work
-from aggregator.stories import Folder, lead, story_id
+from aggregator.stories import Folder, story_id
+from aggregator.telling import lead
 from aggregator.topics import BODY_READ, Judge
 from aggregator.words import comparable, sentence_hash, sentences
 

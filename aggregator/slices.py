@@ -17,7 +17,7 @@ from aggregator.errors import ConfigError
 from aggregator.facts import lexicon
 from aggregator.model import Source, StoredItem, StoredStory
 from aggregator.search import document_of, fits, parse
-from aggregator.stories import lead
+from aggregator.telling import lead
 from aggregator.wording import Wording
 from aggregator.words import Matcher, comparable
 

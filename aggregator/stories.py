@@ -10,7 +10,6 @@ import math
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import combinations
@@ -21,22 +20,16 @@ from rapidfuzz import fuzz
 from aggregator.alike import Alike
 from aggregator.facts import Facts, cosine, pack_matcher, pooled, read, same_language
 from aggregator.likeness import enough, features, log_odds, marked, rich, shared_details, weights
-from aggregator.links import canonical_link, publishable_link
+from aggregator.links import canonical_link
 from aggregator.model import (
     Evidence,
     Founds,
     Item,
     Joins,
-    Member,
     Placement,
-    Rights,
     Seed,
-    Source,
-    StoredItem,
     StoredStory,
-    Story,
 )
-from aggregator.rights import NO_LIMITS, within
 from aggregator.words import Matcher
 
 _NAMESPACE = uuid.UUID("6f0f5a3e-54a5-4c6b-9a55-2b7f3f0c9d11")  # for this program's story ids alone
@@ -345,95 +338,6 @@ def days_apart(one: Item, other: Item, any_age: bool) -> float | None:
     if _SEED_SOURCE in (one.source, other.source):
         return min(days, _SEED_DAYS)
     return min(days, _SEED_STORY_DAYS) if any_age else days
-
-
-def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: str) -> StoredItem:
-    """Who stands for a story: the preferred source's, then in the feed's language, with a summary, the first.
-
-    No two are equal, and who was stored first does not matter: visits end in any order.
-    """
-    wanted = language.split("-")[0].lower()
-
-    def rank(member: StoredItem) -> tuple[int, bool, bool, datetime, str, str]:
-        item = member.item
-        spoken = (item.language or "").split("-")[0].lower()
-        when = item.published or member.first_seen
-        return -priority.get(item.source, 5), spoken != wanted, not item.summary, when, item.source, item.id
-
-    return min(members, key=rank)
-
-
-def present(
-    story: StoredStory, sources: Mapping[str, Source], language: str, rights: Mapping[str, Rights] = NO_LIMITS
-) -> Story:
-    """A stored story as it is published; `sources`: url → Source; `language` of the feed.
-
-    `rights`: url → Rights, where they are not the usual ones.
-    """
-    story = within(story, rights)
-    shown = [(place, one) for place, one in enumerate(story.members) if not one.seed or one.item.link]
-    first = next((member for member in story.members if member.key == story.lead), None)
-    own = next((member for member in story.members if member.seed), None)
-    first = first or own or lead(story.members, {url: one.priority for url, one in sources.items()}, language)
-    shown.sort(key=lambda told: told[1].key != first.key)
-    best = max(member.verdict.score for member in story.members)
-    item = first.item
-    titles = frozenset(member.item.title for member in story.members)
-    return Story(
-        id=story.id,
-        seed=story.seed,
-        title=item.title,
-        summary=item.summary,
-        link=item.link,
-        language=item.language,
-        published=item.published or first.first_seen,
-        told=story.told or first.first_seen,
-        updated=story.updated,
-        score=best,
-        reasons=tuple(map(str, first.verdict.reasons)),
-        members=tuple(
-            _member(
-                _current(one, titles),
-                sources,
-                rights.get(one.item.source, Rights()),
-                place=place,
-                lead=one.key == first.key,
-            )
-            for place, one in shown
-        ),
-    )
-
-
-def _current(stored: StoredItem, titles: frozenset[str]) -> StoredItem:
-    """The item without a title in its evidence that nobody has any more: it may have been changed for a reason."""
-    evidence = stored.evidence
-    if evidence is None or evidence.other in titles:
-        return stored
-    return replace(stored, evidence=replace(evidence, other=""))
-
-
-def _member(stored: StoredItem, sources: Mapping[str, Source], rights: Rights, *, place: int, lead: bool) -> Member:
-    item, source = stored.item, sources.get(stored.item.source)
-    return Member(
-        place=place,
-        url=item.link,
-        title=item.title,
-        summary=item.summary,
-        source=item.publisher or (source.name if source else urlsplit(item.source).hostname or item.source),
-        source_url=publishable_link(item.source, None) or item.source,
-        site=None,
-        language=item.language,
-        published=item.published or stored.first_seen,
-        updated=item.updated,
-        authors=item.authors,
-        categories=item.categories,
-        enclosures=item.enclosures,
-        evidence=stored.evidence,
-        lead=lead,
-        image=item.image,
-        excerpt_characters=rights.excerpt_characters,
-        credit=rights.credit,
-    )
 
 
 def story_id(item_source: str, item_id: str) -> str:

@@ -72,6 +72,7 @@ ROOMS = {
     "candidates": room("core"),
     "stories": room("core", "rapidfuzz"),
     "phrasing": room("core"),
+    "telling": room("core"),
     "topics": room("core", "tomli"),
     # what is published
     "entries": room("core"),

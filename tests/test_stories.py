@@ -34,7 +34,8 @@ from aggregator.model import (
 )
 from aggregator.names import names
 from aggregator.seeds import load_seeds
-from aggregator.stories import Folder, compared, lead, present, seed_item, seed_story_id, story_id
+from aggregator.stories import Folder, compared, seed_item, seed_story_id, story_id
+from aggregator.telling import lead, present
 from aggregator.words import comparable
 
 ROOT = Path(__file__).parents[1]
