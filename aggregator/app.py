@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aggregator import notices, pipeline, press, teaching
 from aggregator.alike import load_alike
 from aggregator.channels import Channel
-from aggregator.cluster import Cluster
 from aggregator.config import Config, SliceTable, nearest
 from aggregator.database import unused
-from aggregator.engine import Children, Threads, registrable_domain
-from aggregator.errors import ConfigError, NotFoundError, StoreError
-from aggregator.evaluate import Evaluation, Labelled, predict, score
+from aggregator.errors import ConfigError, StoreError
 from aggregator.exchange import load as load_store
-from aggregator.fetch import HttpFetch, agent
 from aggregator.health import Overview
-from aggregator.hub import Hubs
 from aggregator.meaning import installed, load_sense
 from aggregator.model import (
-    Changed,
-    Decision,
     Edition,
-    Failed,
-    FeedHead,
-    Fetched,
-    Item,
-    Placement,
-    Refused,
     Rhythm,
     Seed,
-    Source,
     SourceHealth,
-    Task,
     Visit,
 )
 from aggregator.normalise import without_password
@@ -50,24 +34,17 @@ from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
-from aggregator.seek import working_feed
-from aggregator.settle import Rules, Settled, hold_list, near, reconsider, watch_for
+from aggregator.settle import Rules, Settled, hold_list, reconsider, watch_for
 from aggregator.sharing import Follower, health
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.subjects import DIVIDED, own_store
 from aggregator.topics import Judge, Pack, load_pack
-from aggregator.workers import Crew, Equipment, Limits, program
+from aggregator.visiting import hire, lane, reading
+from aggregator.workers import Crew
 
 CLOCKS_APART = pipeline.LEASE / 3  # what then is left of a lease is still longer than any visit
-PARSERS = 2  # child processes for parsing: more did not help on two cores, and each takes some 40 MB
-PARSE_SECONDS = 20.0  # the slowest of 5,500 documents of four public test corpora took 0.4 s
-PARSE_MEGABYTES = 512
-VISITED = (
-    7  # answers that a visit waits for at most: of a feed that vanished its site's page, and the feeds that it names
-)
-TRAVEL_SECONDS = 30.0  # to another machine and back, and for a worker that is free
 
 
 class SystemClock:
@@ -127,7 +104,7 @@ class App:
             self.engine,
             self.store,
             self.rules,
-            lane=_lane,
+            lane=lane,
             holds=self.holds,
             limit=limit,
             everything=everything,
@@ -273,7 +250,7 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
                 f"several subjects share the store at {config.store.url}; to go on with one of them, name its own store"
                 f" under [store] url, such as {own_store(config.store.url, divided or 'NAME')}; nothing was changed"
             )
-        app = flow(config, subject, store, stack.enter_context(reading(config, subject, clock)), now)
+        app = flow(config, subject, store, stack.enter_context(reading(config, subject.judge, clock)), now)
         yield replace(app, crew=stack.enter_context(hire(config, clock)))
 
 
@@ -282,7 +259,7 @@ def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Colle
     settling, (collector, engine) = rules(config, subject), reading
     store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
     store.outbox.enlist([channel.name for channel in config.channels()], now)
-    _plant(store, settling, subject.seeds, config.feed.publish_seed, now)
+    plant(store, settling, subject.seeds, config.feed.publish_seed, now)
     judge = _keep_up(store, settling, subject.judge, config, now)
     return App(
         config=config,
@@ -314,61 +291,6 @@ def overview(config: Config, clock: Clock) -> Overview:
     return Overview(sources, clock.now(), channels)
 
 
-def try_sources(config: Config, subjects: Sequence[Subject], clock: Clock) -> Iterator[tuple[bool, str]]:
-    """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words."""
-    with reading(config, subjects[0], clock) as (collector, engine):
-        collector = replace(collector, panel=tuple(one.judge for one in subjects) if config.subject else ())
-        tasks = [Task(source) for source in config.listed(enabled=True)]
-        for visit in engine.map(partial(pipeline.collect, collector), tasks, _lane):
-            match visit.outcome:
-                case Failed(message=message):
-                    yield True, f"failed  {visit.source.name}: {message}"
-                case Changed(judged=judged) if judged:
-                    kept = sum(one.verdict.decision is Decision.KEPT for one in judged)
-                    yield False, f"ok      {visit.source.name}: {len(judged)} items, {kept} on the subject"
-                case _:
-                    yield True, f"empty   {visit.source.name}: the feed answers, but holds no entry"
-
-
-def find_feed(config: Config, url: str, clock: Clock, kind: str = "feed") -> tuple[str, FeedHead]:
-    """The feed at an address, or the first one that works of those that the page there names; its address and head.
-
-    `kind`: "sitemap" looks for a Google News sitemap, at this very address.
-    """
-    subject = load_subject(config.each()[0])
-    with reading(config, subject, clock) as (collector, _):
-        page = collector.fetch(Task(Source(url, url)))
-        if isinstance(page, Refused):
-            raise NotFoundError(f"{url}: {page.failed.message}")
-        visit = pipeline.collect(collector, Task(Source(url, url, kind=kind)))
-        if isinstance(visit.outcome, Changed):
-            return url, visit.outcome.head
-        if kind == "sitemap":
-            said = visit.outcome.message if isinstance(visit.outcome, Failed) else "it lists nothing"
-            raise NotFoundError(f"{url} is not a Google News sitemap: {said}")
-        if isinstance(page, Fetched) and (found := working_feed(collector.fetch, collector.isolate, page, url)):
-            return found
-    raise NotFoundError(
-        f"{url} is not a feed, and its page names none that can be read; look for a feed link on the site"
-    )
-
-
-def try_placing(store: Store, settling: Rules, item: Item, now: datetime) -> Placement:
-    """Where an item would go, without putting it there."""
-    with store.begin() as work:
-        return settling.folder.place(item, near(work, settling.folder.keys(item), now - settling.window), now)
-
-
-def evaluation(config: Config, subject: Subject, labelled: Sequence[Labelled]) -> Evaluation:
-    """What the curation, as configured, makes of labelled items; the seeds are planted, nothing is stored."""
-    from aggregator.memory import MemoryStore  # few commands need it
-
-    settling = replace(rules(config, subject), max_age=None)
-    store = MemoryStore()
-    _plant(store, settling, subject.seeds, config.feed.publish_seed, datetime(1970, 1, 1, tzinfo=UTC))
-    return score(labelled, predict(labelled, subject.judge, settling, store))
-
-
 def default_file(name: str) -> Path:
     """A file that ships: config.toml, feeds/seed.toml or one of packs/; in a checkout, where it stands there."""
     package = Path(__file__).parent
@@ -383,69 +305,7 @@ def _seed_file(config: Config) -> Path:
     return file if named or file.exists() else default_file(config.stories.seed)
 
 
-@contextmanager
-def reading(config: Config, subject: Subject, clock: Clock) -> Iterator[tuple[Collector, Engine]]:
-    """The parts that visit sources."""
-    with ExitStack() as stack:
-        fetch = HttpFetch(config.fetch, _contact(config), clock)
-        stack.callback(fetch.close)
-        engine = Threads(config.fetch.concurrency, config.fetch.per_host, config.fetch.host_gap_seconds)
-        stack.callback(engine.close)
-        isolate = Children(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, preload=_preloaded(config))
-        stack.callback(isolate.close)
-        yield Collector(clock, fetch, isolate, subject.judge), engine
-
-
-@contextmanager
-def hire(config: Config, clock: Clock) -> Iterator[Crew | None]:
-    """Who makes the visits of a refresh, as [engine] says."""
-    asked, read = config.engine, Limits(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, _preloaded(config))
-    seconds = VISITED * config.fetch.timeout_seconds + PARSE_SECONDS
-    isolate: Children | Cluster
-    match asked.kind:
-        case "threads":
-            yield None
-            return
-        case "processes":
-            workers, reading = asked.workers or config.fetch.concurrency, None
-            isolate = Children(workers, seconds, PARSE_MEGABYTES, preload=(*read.preload, "aggregator.workers"))
-        case "dask":
-            isolate, reading = Cluster(asked.address, seconds + TRAVEL_SECONDS), read
-    equip = partial(Equipment, config.fetch, _contact(config), clock, program(), reading)
-    try:
-        yield Crew(isolate, clock, equip)
-    finally:
-        isolate.close()
-
-
-def _preloaded(config: Config) -> tuple[str, ...]:
-    """What all reading processes share; that which tells languages only where a source does not name its own."""
-    told = all(source.language for source in config.listed(enabled=True))
-    return ("aggregator.parse", "feedparser") if told else ("aggregator.parse", "feedparser", "aggregator.nursery")
-
-
-def hubs(config: Config) -> Hubs:
-    """The way to WebSub hubs."""
-    return Hubs(config.fetch, agent(config.fetch, _contact(config)))
-
-
-def agent_of(config: Config) -> str:
-    """How the program introduces itself to those whom it tells of news."""
-    return agent(config.fetch, _contact(config))
-
-
-def _contact(config: Config) -> str:
-    """Where the people whose servers are read can find us; nothing while the page is on this machine only."""
-    link = config.each()[0].feed.link
-    host = urlsplit(link).hostname or ""
-    return "" if host == "localhost" or host.startswith("127.") else link
-
-
-def _lane(task: Task) -> str:
-    return registrable_domain(task.source.url)
-
-
-def _plant(store: Store, settling: Rules, seeds: tuple[Seed, ...], publish: bool, now: datetime) -> None:
+def plant(store: Store, settling: Rules, seeds: tuple[Seed, ...], publish: bool, now: datetime) -> None:
     """Done once for each seed set, topic pack and version of this program: reading the seeds takes 0.1 s."""
     folding = settling.folder
     given = repr((_program(), folding.__getstate__(), seeds, publish))

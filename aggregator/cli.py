@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aggregator import app as application
-from aggregator import cli_curation, cli_notify, cli_safety, cli_sources, push, report
+from aggregator import cli_curation, cli_notify, cli_safety, cli_sources, push, report, trials, visiting
 from aggregator import evaluate as evaluation
 from aggregator.app import App, SystemClock
 from aggregator.config import load
@@ -79,7 +79,7 @@ def _published(opened: App, *, everything: bool = False) -> Published:
 
 def _announce(opened: App, done: Published) -> None:
     """Tell our hub, if there is one, which feeds changed."""
-    with closing(application.hubs(opened.config)) as hubs:
+    with closing(visiting.hubs(opened.config)) as hubs:
         for address in push.feeds(opened, done.changed):
             if problem := push.tell(opened, hubs, address):
                 report.show(err, f"the hub was not told that {address} changed: {problem}")
@@ -170,7 +170,7 @@ def check(
         scopes = {source.url: source.scope for source in configuration.source}
         report.show(out, report.turned(*evaluation.turned(against, known.judge, scopes)))
     if online:
-        failed = sum(_tried(line) for line in application.try_sources(configuration, subjects, SystemClock()))
+        failed = sum(_tried(line) for line in trials.try_sources(configuration, subjects, SystemClock()))
         raise typer.Exit(1 if failed or wrong else 0)
     raise typer.Exit(1 if wrong else 0)
 
@@ -213,9 +213,7 @@ def evaluate(
 ) -> None:
     """Run labelled items through the code that live items run through; print scores and mistakes."""
     configuration = one(config, subject)
-    result = application.evaluation(
-        configuration, application.load_subject(configuration), evaluation.read_labelled(file)
-    )
+    result = trials.evaluation(configuration, application.load_subject(configuration), evaluation.read_labelled(file))
     if predictions:
         lines = (report.as_json_line(one) for one in result.predictions)
         predictions.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -16,6 +16,7 @@ from aggregator.model import Decision, Item, StoredItem
 from aggregator.normalise import detect_language
 from aggregator.telling import present
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, SubjectName, What, one, out
+from aggregator.trials import try_placing
 
 REVIEWED = 50  # a sitting's worth
 NARROWLY = 0.5  # log-odds above the threshold: what a further word of the text may turn
@@ -63,7 +64,7 @@ def _explain_text(configuration: Config, text: Item, scope: str) -> None:
         report.show(out, report.explanation(verdict))
         if verdict.decision is Decision.KEPT:
             rules = application.rules(configuration, known)
-            report.show(out, report.placement(application.try_placing(store, rules, text, now)))
+            report.show(out, report.placement(try_placing(store, rules, text, now)))
 
 
 def stories(config: ConfigPath = CONFIG, subject: SubjectName = "", as_json: AsJson = False) -> None:

@@ -17,6 +17,7 @@ from aggregator.model import Source
 from aggregator.normalise import source_key, without_password
 from aggregator.several import load_all
 from aggregator.terminal import CONFIG, AsJson, ConfigPath, out
+from aggregator.trials import find_feed
 
 app = typer.Typer(help="List sources with their health; add, remove, import, export.", invoke_without_command=True)
 
@@ -48,7 +49,7 @@ def add(
     """Try a feed, or find the feed of a site's page, and add it to the configuration."""
     if kind not in ("feed", "sitemap"):
         raise ConfigError('--kind is "feed" or "sitemap"; a page needs a table [source.select], written by hand')
-    feed, head = application.find_feed(load(config), url, SystemClock(), kind)
+    feed, head = find_feed(load(config), url, SystemClock(), kind)
     called = name or head.title or without_password(feed)
     _append(config, [Source(url=feed, name=called, language=head.language, scope=scope, kind=kind)])
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aggregator import callback, lookup, report, service
-from aggregator.app import App, hubs
+from aggregator.app import App
 from aggregator.config import Config, load
 from aggregator.desk import Desk
 from aggregator.errors import AggregatorError, ConfigError
@@ -32,6 +32,7 @@ from aggregator.serve import Server, build_app, build_several
 from aggregator.settle import Settled
 from aggregator.several import load_all, open_all
 from aggregator.version import version
+from aggregator.visiting import hubs
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

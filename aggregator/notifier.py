@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from aggregator import services
-from aggregator.app import App, agent_of
+from aggregator.app import App
 from aggregator.channels import Channel
 from aggregator.config import Config
 from aggregator.errors import AggregatorError
@@ -17,6 +17,7 @@ from aggregator.notices import Told
 from aggregator.ports import Courier
 from aggregator.post import Mailer
 from aggregator.spans import ahead
+from aggregator.visiting import agent_of
 from aggregator.webhook import Webhooks
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,10 @@ from aggregator.app import (
     Subject,
     agree_on_time,
     flow,
-    hire,
     import_store,
     load_subject,
     open_app,
     open_store,
-    reading,
     unknown_scopes,
 )
 from aggregator.config import Config, nearest
@@ -28,6 +26,7 @@ from aggregator.ports import Clock, Store
 from aggregator.settle import hold_list, watch_for
 from aggregator.sharing import Follower, catch_up, goes_on, has_heard_nothing
 from aggregator.subjects import ARCHIVE, DIVIDED
+from aggregator.visiting import hire, reading
 
 
 def load_all(config: Config) -> tuple[Subject, ...]:
@@ -79,7 +78,7 @@ def open_all(config: Config, clock: Clock) -> Iterator[App]:
         if archive.get(DIVIDED) is None:
             archive.put(DIVIDED, "")
         archive.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
-        read = stack.enter_context(reading(first, subjects[0], clock))
+        read = stack.enter_context(reading(first, subjects[0].judge, clock))
         own = [stack.enter_context(open_store(each)) for each in config.each()]
         parts = tuple(
             replace(flow(each, subject, store, read, now), archive=archive)

@@ -142,6 +142,8 @@ ROOMS = {
     "callback": room("shell", "starlette", wing="serve"),
     "serve": room("shell", "starlette uvicorn", wing="serve"),
     "app": room("whole"),
+    "trials": room("whole"),
+    "visiting": room("whole"),
     "workers": room("whole"),
     "several": room("whole"),
     "daemon": room("whole", "starlette"),

@@ -24,11 +24,12 @@ from urllib.parse import parse_qs
 
 import requests
 
-from aggregator.app import hubs, open_app
+from aggregator.app import open_app
 from aggregator.config import load
 from aggregator.daemon import Rounds, serving
 from aggregator.push import Push
 from aggregator.store import SqlStore
+from aggregator.visiting import hubs
 from tests.benchmarks.bench_press import BATCH, SOURCES, _tell
 from tests.command import configure, rss
 from tests.site import Site
