@@ -13,7 +13,7 @@ from pathlib import Path
 from aggregator import notices, pipeline, press, teaching
 from aggregator.alike import load_alike
 from aggregator.channels import Channel
-from aggregator.config import Config, SliceTable, nearest
+from aggregator.config import Config, nearest
 from aggregator.database import unused
 from aggregator.errors import ConfigError, StoreError
 from aggregator.exchange import load as load_store
@@ -40,6 +40,7 @@ from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
 from aggregator.stories import Folder, seed_item, seed_story_id
 from aggregator.subjects import DIVIDED, own_store
+from aggregator.tables import SliceTable
 from aggregator.topics import Judge, Pack, load_pack
 from aggregator.visiting import hire, lane, reading
 from aggregator.workers import Crew

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit, url
 import requests
 import urllib3
 
-from aggregator import config, faults
+from aggregator import faults, tables
 from aggregator.coding import ACCEPTED, undo
 from aggregator.faults import Fault, Trouble
 from aggregator.freshness import freshness
@@ -44,7 +44,7 @@ class HttpFetch:
     a configured header: those may be secrets.
     """
 
-    def __init__(self, settings: config.Fetch, contact: str, clock: Clock) -> None:
+    def __init__(self, settings: tables.Fetch, contact: str, clock: Clock) -> None:
         """`contact`: an address that tells a server's operator who we are."""
         self._settings = settings
         self._clock = clock
@@ -156,7 +156,7 @@ class _Journey:
             self.moved_to = url
 
 
-def agent(settings: config.Fetch, contact: str) -> str:
+def agent(settings: tables.Fetch, contact: str) -> str:
     """How we introduce ourselves; `contact`: an address that tells a server's operator who we are."""
     return settings.user_agent or f"aggregator/{version()} (+{contact})"
 

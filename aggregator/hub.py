@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import requests
 import urllib3
 
-from aggregator import config, faults
+from aggregator import faults, tables
 from aggregator.faults import Fault, Trouble
 from aggregator.transport import Transport
 
@@ -22,7 +22,7 @@ _PARALLEL = 2  # connections kept
 class Hubs:
     """Posts forms to hubs, from any number of threads."""
 
-    def __init__(self, settings: config.Fetch, agent: str) -> None:
+    def __init__(self, settings: tables.Fetch, agent: str) -> None:
         self._seconds = settings.timeout_seconds
         self._transport = Transport(_PARALLEL, _PARALLEL, settings.allow_private_addresses)
         self._headers = {"User-Agent": agent, "Content-Type": "application/x-www-form-urlencoded"}

@@ -1,4 +1,7 @@
-"""Remembers sources, items, stories and decisions in a SQL database, each visit in one transaction."""
+"""Remembers sources, items, stories and decisions in a SQL database, each visit in one transaction.
+
+Longer than a module should be: its port is one, and most of its methods are a statement that is read beside them.
+"""
 
 from __future__ import annotations
 

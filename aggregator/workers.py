@@ -18,7 +18,7 @@ from datetime import timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 
-from aggregator import config
+from aggregator import tables
 from aggregator.engine import Children, direct
 from aggregator.errors import EngineError, FeedError
 from aggregator.fetch import HttpFetch
@@ -46,7 +46,7 @@ class Limits:
 class Equipment:
     """What a process needs beside a task to make a visit; sent once, and again when the rules change."""
 
-    settings: config.Fetch
+    settings: tables.Fetch
     contact: str
     clock: Clock
     program: str  # the sender's; see `program`

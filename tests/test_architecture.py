@@ -84,6 +84,7 @@ ROOMS = {
     "write_xml": room("core", "feedgen lxml"),
     "wording": room("core", "tomli"),
     # what the operator writes
+    "tables": room("core", "pydantic"),
     "config": room("core", "pydantic tomli"),
     "seeds": room("core"),
     "search": room("core"),

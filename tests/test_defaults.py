@@ -14,7 +14,8 @@ import pytest
 from pydantic import BaseModel
 
 from aggregator.app import load_subject
-from aggregator.config import Config, Document, load
+from aggregator.config import Config, load
+from aggregator.tables import Document
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "config.toml"

@@ -13,8 +13,8 @@ import typer
 from pydantic import BaseModel
 
 from aggregator import cli
-from aggregator.config import Document, SourceTable
 from aggregator.seeds import load_seeds
+from aggregator.tables import Document, SourceTable
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator import config
+from aggregator import tables
 from aggregator.addresses import private
 from aggregator.fetch import HttpFetch
 from aggregator.freshness import freshness
@@ -57,7 +57,7 @@ class Stopped:
 
 def fetcher(**options: object) -> HttpFetch:
     defaults = {"allow_private_addresses": True, "timeout_seconds": 5.0}
-    return HttpFetch(config.Fetch.model_validate({**defaults, **options}), "https://example.org/about", Stopped())
+    return HttpFetch(tables.Fetch.model_validate({**defaults, **options}), "https://example.org/about", Stopped())
 
 
 @pytest.fixture
@@ -789,7 +789,7 @@ def test_no_name_is_looked_up_twice() -> None:
 _REBINDING = """
 import errno, socket
 from datetime import datetime, timezone
-from aggregator import config
+from aggregator import tables
 from aggregator.fetch import HttpFetch
 from aggregator.model import Source, Task
 calls = []
@@ -804,7 +804,7 @@ class Clock:
     def now(self):
         return datetime.now(timezone.utc)
 socket.getaddrinfo, socket.socket = look_up, Unconnected
-HttpFetch(config.Fetch(), "x", Clock())(Task(Source("http://rebind.example/", "x")))
+HttpFetch(tables.Fetch(), "x", Clock())(Task(Source("http://rebind.example/", "x")))
 print("looked up", len(calls), "time(s)")
 """
 

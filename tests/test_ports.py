@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aggregator.app import SystemClock
-from aggregator.config import Fetch as Settings
 from aggregator.fetch import HttpFetch
 from aggregator.memory import FixedClock, ScriptedFetch
 from aggregator.model import (
@@ -23,6 +22,7 @@ from aggregator.model import (
     Validators,
 )
 from aggregator.ports import Clock, Fetch
+from aggregator.tables import Fetch as Settings
 from tests.site import serving
 
 BODY = b"<rss/>"

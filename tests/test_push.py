@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from aggregator import config, websub
+from aggregator import tables, websub
 from aggregator.hub import Hubs
 from aggregator.model import Changed, FeedHead, Freshness, Source, Unchanged, Visit
 from tests.command import HEAD, aggregator, configure, rss
@@ -215,9 +215,9 @@ def test_single_run_tells_the_hub(tmp_path: Path, site: Site, hub: Hub) -> None:
 
 def test_hub_in_a_private_network_is_refused(hub: Hub) -> None:
     """A feed that names one must not make us knock there; an operator who allows private addresses may."""
-    assert "not the web" in (Hubs(config.Fetch(), "x").post(hub.address, {"hub.mode": "publish", "hub.url": "x"}) or "")
+    assert "not the web" in (Hubs(tables.Fetch(), "x").post(hub.address, {"hub.mode": "publish", "hub.url": "x"}) or "")
     assert not hub.log
-    allowed = Hubs(config.Fetch(allow_private_addresses=True), "x")
+    allowed = Hubs(tables.Fetch(allow_private_addresses=True), "x")
     assert allowed.post(hub.address, {"hub.mode": "publish", "hub.url": "http://127.0.0.1:1/"}) is None
 
 
@@ -226,7 +226,7 @@ def test_a_hub_that_leads_nowhere_is_told_in_words(target: str) -> None:
     """Its redirect to what is no web address ends the errand, and nothing else."""
     with Lab() as lab:
         address = lab.route("/hub", Reply(307, (("Location", target),)))
-        allowed = Hubs(config.Fetch(allow_private_addresses=True), "x")
+        allowed = Hubs(tables.Fetch(allow_private_addresses=True), "x")
         assert "localhost" in (allowed.post(address, {"hub.mode": "publish", "hub.url": "x"}) or "")
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from aggregator.config import SourceTable
 from aggregator.errors import ConfigError, NotFoundError
 from aggregator.model import Source
 from aggregator.sources import append_block, from_opml, remove_block, to_opml, toml_block
+from aggregator.tables import SourceTable
 
 SHIPPED = Path(__file__).parent.parent / "config.toml"
 

@@ -19,12 +19,13 @@ import pytest
 from aggregator import app as application
 from aggregator.app import App
 from aggregator.cluster import Cluster
-from aggregator.config import Fetch, load
+from aggregator.config import load
 from aggregator.engine import direct
 from aggregator.errors import EngineError, FeedError
 from aggregator.memory import FixedClock
 from aggregator.model import Changed, Failed, Source, Task, Unmade, Visit
 from aggregator.ports import Isolate
+from aggregator.tables import Fetch
 from aggregator.topics import Judge, load_pack
 from aggregator.workers import Crew, Equipment, Limits, program
 from tests.cluster import RunningCluster, kill
