@@ -34,7 +34,7 @@ from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
-from aggregator.settle import Rules, Settled, hold_list, reconsider, watch_for
+from aggregator.settle import Rejudged, Rules, Settled, hold_list, reconsider, watch_for
 from aggregator.sharing import Follower, health
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
@@ -80,6 +80,7 @@ class App:
     crew: Crew | None = None  # who makes the visits of a refresh; None: this process
     parts: tuple[App, ...] = ()  # of each subject, where several share the sources that this one then only reads
     archive: Store | None = None  # of one of several subjects: the store that remembers the visits
+    rejudged: Rejudged | None = None  # what other rules than before did to what is stored; None: they are the same
 
     @property
     def subjects(self) -> tuple[App, ...]:
@@ -152,8 +153,9 @@ class App:
         """The same with a judge whom the curator's latest decisions taught; what is stored is judged anew by it."""
         if self.parts:
             return self.sharing(tuple(one.kept_up() for one in self.parts))
-        judge = _keep_up(self.store, self.rules, self.collector.judge, self.config, self.collector.clock.now())
-        return replace(self, collector=replace(self.collector, judge=judge))
+        now = self.collector.clock.now()
+        judge, rejudged = _keep_up(self.store, self.rules, self.collector.judge, self.config, now)
+        return replace(self, collector=replace(self.collector, judge=judge), rejudged=rejudged)
 
     def sharing(self, parts: tuple[App, ...]) -> App:
         """The same that reads for several subjects, whose parts these are, and judges for none itself."""
@@ -261,7 +263,7 @@ def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Colle
     store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
     store.outbox.enlist([channel.name for channel in config.channels()], now)
     plant(store, settling, subject.seeds, config.feed.publish_seed, now)
-    judge = _keep_up(store, settling, subject.judge, config, now)
+    judge, rejudged = _keep_up(store, settling, subject.judge, config, now)
     return App(
         config=config,
         store=store,
@@ -272,6 +274,7 @@ def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Colle
         frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
         outbox=store.outbox,
         cuts=_cuts(config, subject),
+        rejudged=rejudged,
     )
 
 
@@ -325,17 +328,18 @@ def _program() -> list[tuple[str, int, int]]:
     return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
 
 
-def _keep_up(store: Store, settling: Rules, judge: Judge, config: Config, now: datetime) -> Judge:
+def _keep_up(
+    store: Store, settling: Rules, judge: Judge, config: Config, now: datetime
+) -> tuple[Judge, Rejudged | None]:
     """A changed pack, threshold or model counts for what is stored, too; the judge with the model of today."""
     scopes = {source.url: source.scope for source in config.source}
     judge = teaching.taught(store, judge, scopes)
     before = store.get("rules")
     if before == judge.rules:
-        return judge
-    if before is not None:
-        reconsider(store, settling, judge, scopes, now)
+        return judge, None
+    rejudged = None if before is None else reconsider(store, settling, judge, scopes, now)
     store.put("rules", judge.rules)
-    return judge
+    return judge, rejudged
 
 
 def _before(now: datetime, days: int) -> datetime | None:

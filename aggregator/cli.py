@@ -58,6 +58,9 @@ def run(
         daemon.run(configuration, SystemClock())
         return
     with open_all(configuration, SystemClock()) as opened, _stoppable(opened) as stopped:
+        for each in opened.subjects:
+            if each.rejudged:
+                report.show(out, report.rejudged(each.rejudged))
         outcomes = _progress(opened, everything=now)
         report.show(out, report.visits(outcomes))
         report.show(out, report.summary(outcomes))
@@ -123,8 +126,9 @@ def _said(settled: Settled) -> Settled:
 def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path()) -> None:
     """Write a commented config.toml, the seed set and the topic pack for a new installation; never overwrites."""
     pack = "packs/north-korean-defectors.toml"
-    beside = [pack.replace(".toml", ending) for ending in (".meaning.json", ".phrasing.json", ".slices.toml")]
-    names = ("config.toml", "feeds/seed.toml", pack, *beside)
+    shipped = application.default_file(pack)
+    beside = [f"packs/{file.name}" for file in sorted(shipped.parent.glob(f"{shipped.stem}.*"))]
+    names = ("config.toml", "feeds/seed.toml", *beside)
     files = {name: application.default_file(name).read_text(encoding="utf-8") for name in names}
     files["config.toml"] = files["config.toml"].replace('pack = "north-korean-defectors"', f'pack = "{pack}"', 1)
     standing = [name for name in files if (folder / name).exists()]

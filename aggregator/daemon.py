@@ -91,6 +91,7 @@ def run(config: Config, clock: Clock) -> None:
 def _work(config: Config, clock: Clock, signals: Signals) -> Config:
     """Do the job until told to stop or to reload; the configuration to go on with."""
     with open_all(config, clock) as app:
+        _tell_of_rules(app)
         rounds = Rounds(app)
         rounds.push = push = Push(lambda: rounds.app, hubs(config), rounds.try_to_publish)
         rounds.publish()
@@ -154,10 +155,8 @@ class Rounds:
 
     def _keep_up(self) -> None:
         """Let the curator's decisions of meanwhile teach."""
-        before, self._app = self._app, self._app.kept_up()
-        if _rules(self._app) != _rules(before):
-            log.info("the curator's decisions taught: what is stored was judged anew")
-            self._unpublished = True
+        self._app = self._app.kept_up()
+        self._unpublished |= _tell_of_rules(self._app)
 
     def _publish_after(self, wait: timedelta) -> None:
         """Publish what is not yet, unless that was tried just now; a failure costs no visit, and is tried again."""
@@ -195,8 +194,12 @@ class Rounds:
             self.notifier.tend()
 
 
-def _rules(app: App) -> list[str]:
-    return [one.collector.judge.rules for one in app.subjects]
+def _tell_of_rules(app: App) -> bool:
+    """Say what changed rules did to what is stored; whether any did."""
+    done = [one.rejudged for one in app.subjects if one.rejudged]
+    for one in done:
+        log.info("%s", report.rejudged(one))
+    return bool(done)
 
 
 def _wait(config: Config, signals: Signals) -> Config:

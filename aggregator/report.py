@@ -32,7 +32,7 @@ from aggregator.model import (
 )
 from aggregator.normalise import without_password
 from aggregator.press import Published
-from aggregator.settle import Settled
+from aggregator.settle import Rejudged, Settled
 from aggregator.spans import ago, ahead
 
 Part = Table | str
@@ -73,6 +73,11 @@ def summary(outcomes: Sequence[Settled]) -> str:
         f"{_count(len(outcomes), 'source')} visited: {changed} changed, {unchanged} unchanged, {failed} failed; "
         f"{_count(new, 'new item')}, {kept} kept, {_count(told, 'new story', 'new stories')}"
     )
+
+
+def rejudged(done: Rejudged) -> str:
+    """What other rules than before, or the curator's latest decisions, did to what is stored."""
+    return f"the rules changed, and with them {_count(done.entered, 'item')} came in and {done.left} went out"
 
 
 def published(done: Published, folder: Path) -> str:

@@ -325,23 +325,33 @@ def _is_news(stored: StoredItem, max_age: timedelta | None, now: datetime) -> bo
     return stored.ruling == "keep" or max_age is None or now - dated <= max_age
 
 
-def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, str], now: datetime) -> int:
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """What a change of rules did to what is stored, in items."""
+
+    entered: int  # kept now, and not before
+    left: int  # kept before, and no more
+
+
+def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, str], now: datetime) -> Rejudged:
     """Judge all that is retained anew: what is newly kept enters now, what is newly dropped is withdrawn.
 
-    `scopes`: source url → scope. Returns how many items changed side.
+    `scopes`: source url → scope. What the curator decided on stays as it is, and counts for neither number.
     """
-    moved = 0
+    entered = left = 0
     for stored in tuple(store.retained()):
         verdict = judge.judge(stored.item, scopes.get(stored.item.source, "general"), frozenset())
         if verdict == stored.verdict:
             continue
         judged = Judged(stored.item, verdict)
-        moved += verdict.decision is not stored.verdict.decision
+        if stored.ruling is None:
+            was, is_now = (one.decision is Decision.KEPT for one in (stored.verdict, verdict))
+            entered, left = entered + (is_now and not was), left + (was and not is_now)
         with store.begin() as work:
             settling = Settling(work, rules, now)
             revise(settling, stored, judged, rules.keys(stored.item) if _is_kept(judged) else frozenset())
             tell(settling)
-    return moved
+    return Rejudged(entered, left)
 
 
 def hold_list(remembered: Work | Store) -> tuple[str, ...]:

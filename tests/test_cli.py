@@ -84,8 +84,8 @@ def test_init_writes_a_configuration_that_is_right_and_never_overwrites(tmp_path
     assert aggregator(tmp_path, "init", "new").returncode == 0
     assert aggregator(tmp_path / "new", "check").returncode == 0
     packs = sorted(path.name for path in (tmp_path / "new" / "packs").iterdir())
-    endings = ("meaning.json", "phrasing.json", "slices.toml", "toml")
-    assert packs == [f"north-korean-defectors.{end}" for end in endings]
+    shipped = ROOT / "aggregator" / "packs"
+    assert packs == sorted(path.name for path in shipped.glob("north-korean-defectors.*"))
     (tmp_path / "new" / "feeds" / "seed.toml").write_text("# mine")
     again = aggregator(tmp_path, "init", "new")
     assert again.returncode == 2
@@ -115,6 +115,21 @@ def test_check_against_tells_which_items_would_change_side(folder: Path) -> None
     assert "1 item of 2 would change side" in done
     (folder / "broken.jsonl").write_text("{}")
     assert aggregator(folder, "check", "--against", "broken.jsonl").returncode == 2
+
+
+def test_a_change_of_rules_counts_for_what_is_stored_and_is_told(folder: Path) -> None:
+    """What is newly dropped goes out and stays explained; it comes in again with the old rules."""
+    mild = (folder / "config.toml").read_text()
+    assert "the rules changed" not in aggregator(folder, "run", "--once").stdout
+    assert ON_SUBJECT[1] in [entry["title"] for entry in feed(folder)]
+    (folder / "config.toml").write_text(mild.replace("[topic]", "[topic]\nthreshold = 0.99999999999999"))
+    told = "the rules changed, and with them 0 items came in and 1 went out"
+    assert told in aggregator(folder, "run", "--once").stdout
+    assert ON_SUBJECT[1] not in [entry["title"] for entry in feed(folder)]
+    assert "in no story" in aggregator(folder, "explain", ON_SUBJECT[0]).stdout
+    (folder / "config.toml").write_text(mild)
+    assert "1 item came in and 0 went out" in aggregator(folder, "run", "--once").stdout
+    assert ON_SUBJECT[1] in [entry["title"] for entry in feed(folder)]
 
 
 def test_explain_says_why_an_item_was_kept_or_not(folder: Path) -> None:
