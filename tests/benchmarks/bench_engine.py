@@ -1,11 +1,12 @@
 """Visits made by threads, by processes and by a Dask cluster: one table of what each kind of engine takes.
 
-    python tests/benchmarks/bench_engine.py [1000 10000] [--workers 1 2 4] [--threads 16]
+    python tests/benchmarks/bench_engine.py [1000 10000] [--kinds threads dask processes] [--workers 1 2 4]
 
 A server in a process of its own answers 200 ms late for so many sources of 30 entries, first with all, then that
 nothing changed. A worker is a process with so many threads that wait for sources; of `processes`, so many processes.
-CPU is of this process, which hands out and settles, and of all that visit, in milliseconds a visit; bytes are what
-travels to a worker and back, without what the framework adds. The scheduler's CPU counts as the workers'.
+CPU is of the process that hands out and settles, and of all that visit, in milliseconds a visit; bytes are what
+travels to a worker and back, without what the framework adds. The scheduler's CPU counts as the workers'. Memory is the
+most that the process that hands out has taken so far, and the store what its file has grown to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -44,6 +46,17 @@ from tests.benchmarks.bench_poll import CONFIG, answer
 R = TypeVar("R")
 LATE = 0.2  # seconds
 TICKS = os.sysconf("SC_CLK_TCK")
+COLUMNS = (
+    "engine",
+    "visits",
+    "wall",
+    "visits/s",
+    "CPU here, ms",
+    "CPU there, ms",
+    "kB there + back",
+    "MB here",
+    "store, MB",
+)
 READING = Limits(2, 20, 512, ("aggregator.parse", "feedparser", "aggregator.nursery"))
 
 
@@ -132,9 +145,11 @@ def measure(app: App, name: str, above: int, weighed: Weighed | None) -> None:
         count = len(settled)
         assert all(isinstance(one.visit.outcome, Changed) == (what == "first time") for one in settled)
         moved = f"{weighed.there / count / 1000:.1f} + {weighed.back / count / 1000:.1f}" if weighed else "0"
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        stored = sum(path.stat().st_size for path in app.config.path.parent.glob("aggregator.db*")) / 1e6
         print(
             f"| {name} | {count:,}, {what} | {wall:.0f} s | {count / wall:.0f} | {own * 1000 / count:.2f} "
-            f"| {theirs * 1000 / count:.2f} | {moved} |",
+            f"| {theirs * 1000 / count:.2f} | {moved} | {most:.0f} | {stored:.0f} |",
             flush=True,
         )
 
@@ -162,9 +177,17 @@ def run(kind: str, workers: int, threads: int, urls: list[str]) -> None:
     return None
 
 
+def apart(kind: str, workers: int, threads: int, urls: list[str]) -> None:
+    """In a process of its own, whose memory is that of this measurement alone."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(kind, workers, threads, urls))
+    process.start()
+    process.join()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("counts", type=int, nargs="*", default=[1_000, 10_000])
+    parser.add_argument("--kinds", nargs="*", default=["threads", "dask", "processes"])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--threads", type=int, default=16)
     wanted = parser.parse_args()
@@ -172,13 +195,12 @@ def main() -> None:
     server = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
     server.start()
     print(f"distributed {version('distributed')}; each answer {LATE * 1000:.0f} ms late\n")
-    print("| engine | visits | wall | visits/s | CPU here, ms | CPU there, ms | kB there + back |\n|" + " --- |" * 7)
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}", flush=True)
     for count in wanted.counts:
         urls = [f"http://127.0.0.1:{listener.getsockname()[1]}/{count}/{number}" for number in range(count)]
-        run("threads", 1, wanted.threads, urls)
-        for kind in ("processes", "dask"):
-            for workers in wanted.workers:
-                run(kind, workers, wanted.threads, urls)
+        for kind in wanted.kinds:
+            for workers in (1,) if kind == "threads" else wanted.workers:
+                apart(kind, workers, wanted.threads, urls)
     server.kill()
 
 
