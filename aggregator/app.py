@@ -28,7 +28,7 @@ from aggregator.model import (
 )
 from aggregator.normalise import without_password
 from aggregator.pace import Bounds
-from aggregator.pipeline import Collector
+from aggregator.pipeline import Collector, Listener
 from aggregator.planting import PLANTED
 from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
@@ -159,7 +159,7 @@ class App:
 
     def sharing(self, parts: tuple[App, ...]) -> App:
         """The same that reads for several subjects, whose parts these are, and judges for none itself."""
-        panel = tuple(one.collector.judge for one in parts)
+        panel = tuple(Listener(one.collector.judge, self.config.closed_to(one.config)) for one in parts)
         return replace(self, collector=replace(self.collector, panel=panel), parts=parts)
 
 

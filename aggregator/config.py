@@ -41,12 +41,18 @@ class Config(Document):
                 "output": table.feed.output or f"feeds/{name}",
             }
         )
+        given["source"] = [one for one in self.source if not one.subjects or name in one.subjects]
+        given["notify"] = [one for one in self.notify if not one.subjects or name in one.subjects]
         store = self.store.model_copy(update={"url": own_store(self.store.url, name)})
         return self.model_copy(update=given | {"store": store, "subject": [], "called": name})
 
     def each(self) -> tuple[Config, ...]:
         """The configuration of each subject; of the only one, this."""
         return tuple(self.of(one.name) for one in self.subject) or (self,)
+
+    def closed_to(self, one: Config) -> frozenset[str]:
+        """Addresses of the sources that one of several subjects does not read."""
+        return frozenset(each.url for each in self.source) - {each.url for each in one.source}
 
     def resolve(self, name: str) -> Path:
         """A path inside the file, relative to the file."""
@@ -204,6 +210,12 @@ def _with_receivers(document: Document, environ: Mapping[str, str]) -> tuple[Mai
 
 def _subjects(path: Path, document: Document, table: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with several subjects together."""
+    named = [one.name for one in document.subject]
+    for place, wanted in _restricted(document):
+        for name in wanted:
+            if name not in named:
+                said = nearest(name, named) or f"; there are {', '.join(named) or 'no [[subject]] tables'}"
+                yield f"{place} subjects: there is no subject {name}{said}"
     if not document.subject:
         return
     yield from misplaced(table)
@@ -215,6 +227,14 @@ def _subjects(path: Path, document: Document, table: Mapping[str, Any]) -> Itera
     yield from clashes([(one.called, folder, one.feed.link) for one, folder in zip(each, folders, strict=True)])
     if len(going_on := [one.name for one in document.subject if one.continues]) > 1:
         yield f"[[subject]] continues: only one can go on with what the store holds, not {' and '.join(going_on)}"
+
+
+def _restricted(document: Document) -> Iterator[tuple[str, list[str]]]:
+    """Which tables may be for some subjects alone, and for which they are."""
+    for number, source in enumerate(document.source, 1):
+        yield f"[[source]] {number} ({source.name or without_password(source.url)})", source.subjects
+    for number, receiver in enumerate(document.notify, 1):
+        yield f"[[notify]] {number} ({receiver.name})", receiver.subjects
 
 
 def _alike(place: str, slices: list[SliceTable]) -> Iterator[str]:

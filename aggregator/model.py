@@ -216,7 +216,8 @@ class Verdict:
 class Judged:
     item: Item
     verdict: Verdict  # of several subjects, that of the one to which the item belongs most
-    each: tuple[Verdict, ...] = ()  # of every subject, where there are several, in the order of the configuration
+    # Of every subject, where there are several, in the order of the configuration; None: it does not read the source.
+    each: tuple[Verdict | None, ...] = ()
 
 
 class FailureKind(StrEnum):

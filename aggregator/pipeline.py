@@ -57,6 +57,14 @@ _FAVOUR = (Decision.DROPPED, Decision.UNDECIDED, Decision.KEPT)
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """One of several subjects, as it hears what sources bring."""
+
+    judge: Judge
+    deaf_to: frozenset[str] = frozenset()  # addresses of the sources that are not for it
+
+
+@dataclass(frozen=True, slots=True)
 class Collector:
     """What it takes to visit a source: no store, so that it can work in any thread, process or machine."""
 
@@ -64,7 +72,7 @@ class Collector:
     fetch: Fetch
     isolate: Isolate
     judge: Judge
-    panel: tuple[Judge, ...] = ()  # of all subjects, where there are several; `judge` is then not asked
+    panel: tuple[Listener, ...] = ()  # of all subjects, where there are several; `judge` is then not asked
 
 
 def refresh(
@@ -297,5 +305,8 @@ def _judged(collector: Collector, task: Task, item: Item) -> Judged:
     scope, boilerplate = task.source.scope, task.known.boilerplate
     if not collector.panel:
         return Judged(item, collector.judge.judge(item, scope, boilerplate))
-    each = tuple(judge.judge(item, scope, boilerplate) for judge in collector.panel)
-    return Judged(item, max(each, key=lambda one: (_FAVOUR.index(one.decision), one.score)), each)
+    each = tuple(
+        None if task.source.url in one.deaf_to else one.judge.judge(item, scope, boilerplate) for one in collector.panel
+    )
+    best = max(filter(None, each), key=lambda one: (_FAVOUR.index(one.decision), one.score))
+    return Judged(item, best, each)

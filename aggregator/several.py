@@ -70,7 +70,7 @@ def open_all(config: Config, clock: Clock) -> Iterator[App]:
         with open_app(config, clock) as app:
             yield app
         return
-    subjects, first = load_all(config), config.each()[0]
+    subjects = load_all(config)
     divide(config)
     with ExitStack() as stack:
         archive, now = stack.enter_context(open_store(config)), clock.now()
@@ -78,7 +78,7 @@ def open_all(config: Config, clock: Clock) -> Iterator[App]:
         if archive.get(DIVIDED) is None:
             archive.put(DIVIDED, "")
         archive.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
-        read = stack.enter_context(reading(first, subjects[0].judge, clock))
+        read = stack.enter_context(reading(config, subjects[0].judge, clock))
         own = [stack.enter_context(open_store(each)) for each in config.each()]
         parts = tuple(
             replace(flow(each, subject, store, read, now), archive=archive)

@@ -65,7 +65,8 @@ class Sharing:
                 settlings = [Settling(work, follower.rules, now, edited=edited) for _ in visits]
                 for settling, visit in zip(settlings, visits, strict=True):
                     for one in _brought(visit):
-                        take(settling, Judged(one.item, one.each[place]))
+                        if (verdict := one.each[place]) is not None:
+                            take(settling, Judged(one.item, verdict))
                 told = tell_each(settlings)
                 work.put(_HEARD, now.isoformat())
             self.placed.extend((place, key) for settling in settlings for key in settling.placed)
@@ -134,12 +135,14 @@ def _withdraw(settling: Settling, item: Item) -> None:
 def health(archive: Store, own: Sequence[Store]) -> tuple[SourceHealth, ...]:
     """All listed sources. `own`: the stores of several subjects, which know what was kept; without any, `archive` does.
 
-    What several subjects kept counts for each.
+    What several subjects kept counts for each; a source that none of them reads is left out.
     """
+    if not own:
+        return archive.health()
     kept = Counter[str]()
     for one in own:
         kept.update({told.source.url: told.kept for told in one.health()})
-    return tuple(replace(one, kept=kept[one.source.url]) if own else one for one in archive.health())
+    return tuple(replace(one, kept=kept[one.source.url]) for one in archive.health() if one.source.url in kept)
 
 
 def _missed(archive: Store, heard: str | None) -> Iterator[StoredItem]:

@@ -185,6 +185,7 @@ class NotifyTable(_Table):
     query: Annotated[str, AfterValidator(_query)] = ""
     languages: list[Language] = []
     sources: list[str] = []
+    subjects: list[str] = []
     burst: Annotated[int, Field(ge=1, le=100)] = 5
     allow_private_addresses: bool = False
 
@@ -215,6 +216,7 @@ class SourceTable(_Table):
     name: str = ""
     language: Language | None = None
     scope: str = "general"
+    subjects: list[str] = []
     priority: Annotated[int, Field(ge=1, le=9)] = 5
     interval: Duration | None = None
     enabled: bool = True

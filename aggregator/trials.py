@@ -33,7 +33,10 @@ from aggregator.visiting import lane, reading
 def try_sources(config: Config, subjects: Sequence[Subject], clock: Clock) -> Iterator[tuple[bool, str]]:
     """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words."""
     with reading(config, subjects[0].judge, clock) as (collector, engine):
-        collector = replace(collector, panel=tuple(one.judge for one in subjects) if config.subject else ())
+        if config.subject:
+            each = zip(subjects, config.each(), strict=True)
+            panel = tuple(pipeline.Listener(subject.judge, config.closed_to(own)) for subject, own in each)
+            collector = replace(collector, panel=panel)
         tasks = [Task(source) for source in config.listed(enabled=True)]
         for visit in engine.map(partial(pipeline.collect, collector), tasks, lane):
             match visit.outcome:

@@ -23,7 +23,7 @@ from aggregator.engine import Children, direct
 from aggregator.errors import EngineError, FeedError
 from aggregator.fetch import HttpFetch
 from aggregator.model import Failed, FailureKind, Task, Unmade, Visit
-from aggregator.pipeline import Collector, collect
+from aggregator.pipeline import Collector, Listener, collect
 from aggregator.ports import Clock, Isolate
 from aggregator.topics import Judge
 
@@ -52,7 +52,7 @@ class Equipment:
     program: str  # the sender's; see `program`
     reading: Limits | None  # None: in the process that makes the visit, which then is itself a child within limits
     judge: Judge
-    panel: tuple[Judge, ...] = ()  # see Collector
+    panel: tuple[Listener, ...] = ()  # see Collector
 
 
 # --- there ------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Crew:
         self._told = ""  # why the last visit was not made, as far as the log knows
         self._packed = lru_cache(maxsize=2)(lambda judge, panel: _packed(replace(equip(judge), panel=panel)))
 
-    def __call__(self, judge: Judge, task: Task, panel: tuple[Judge, ...] = ()) -> Visit | Unmade:
+    def __call__(self, judge: Judge, task: Task, panel: tuple[Listener, ...] = ()) -> Visit | Unmade:
         """The visit, judged by this judge, or by the panel of several subjects.
 
         One of which its process died has failed; one that got lost is Unmade.
@@ -158,7 +158,7 @@ class Crew:
             log.error("visits are put off, since none could be made: %s", why)
         return Unmade(why)
 
-    def _made(self, judge: Judge, panel: tuple[Judge, ...], task: Task) -> Visit:
+    def _made(self, judge: Judge, panel: tuple[Listener, ...], task: Task) -> Visit:
         mark, equipment = self._packed(judge, panel)
         packed = pickle.dumps(task)
         made = self._isolate(make, mark, None, packed)

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from tests.command import aggregator, rss
+from tests.receivers import Hook, hook
 from tests.site import Site, serving
 from tests.test_daemon import daemon, eventually, free_port, get
+from tests.test_notify import document
 
 BOTH = (
     "https://news.example/both",
@@ -138,6 +140,73 @@ def test_the_curators_word_is_for_one_subject(tmp_path: Path, site: Site) -> Non
     assert titles(tmp_path, "escapes") == set()
     assert published(tmp_path, "reefs") == before
     assert "kept" in run(tmp_path, "explain", BOTH[0], "--subject", "reefs")
+
+
+def test_a_source_is_read_by_the_subjects_that_it_is_for(tmp_path: Path, site: Site) -> None:
+    """The others do not tell, list or show it; once it is for all, they hear what it brings from then on."""
+    configure(tmp_path, site, ESCAPES, REEFS)
+    config = tmp_path / "config.toml"
+    everything = config.read_text(encoding="utf-8")
+    config.write_text(everything.replace('name = "a"\n', 'name = "a"\nsubjects = ["escapes"]\n'), encoding="utf-8")
+    said = run(tmp_path)
+    assert "2 kept" in said
+    assert titles(tmp_path, "escapes") == {BOTH[1], ESCAPE[1]}
+    assert titles(tmp_path, "reefs") == {REEF[1]}
+    assert f"{site.address}/a".encode() not in published(tmp_path, "reefs")["sources.opml"]
+    assert f"{site.address}/a".encode() in published(tmp_path, "escapes")["sources.opml"]
+    spawning = ("https://news.example/spawning", "Corals spawn at Ningaloo on one night", "Divers saw it.")
+    site.put("/b", rss([spawning, REEF]))
+    run(tmp_path)
+    config.write_text(everything, encoding="utf-8")
+    later = ("https://news.example/later", "Coral reef off Jeju bleaches in the heat", "Corals died.")
+    site.put("/a", rss([later, BOTH, ESCAPE, OTHER]))
+    run(tmp_path)
+    assert titles(tmp_path, "reefs") == {REEF[1], spawning[1], later[1]}
+
+
+def test_a_table_for_a_subject_that_there_is_not_is_refused(tmp_path: Path, site: Site) -> None:
+    """In words that name it and the nearest one; in a file with one subject, too."""
+    for tables, said in (
+        ((ESCAPES, REEFS), "there is no subject reef, did you mean reefs?"),
+        ((ALONE,), "no [[subject]]"),
+    ):
+        receiver = '[[notify]]\nname = "Desk"\nto = ["https://h.example/"]\nsubjects = ["reef"]\n'
+        configure(tmp_path, site, *tables, receiver)
+        config = (tmp_path / "config.toml").read_text(encoding="utf-8").replace('"b"\n', '"b"\nsubjects = ["reef"]\n')
+        (tmp_path / "config.toml").write_text(config, encoding="utf-8")
+        done = aggregator(tmp_path, "check")
+        assert done.returncode == 2
+        assert done.stderr.count(said) == 2
+        assert "[[source]] 2 (b) subjects" in done.stderr
+        assert "[[notify]] 1 (Desk) subjects" in done.stderr
+
+
+def test_each_subject_has_receivers_of_its_own(tmp_path: Path, site: Site) -> None:
+    """Each is told its subject's news and no other's, once; one that is for all, each subject's by itself."""
+    with hook() as escapes, hook() as reefs, hook() as both:
+        receivers = (
+            f'[[notify]]\nname = "{name}"\nto = ["{one.address}"]\nallow_private_addresses = true\n{only}'
+            for name, one, only in (
+                ("E", escapes, 'subjects = ["escapes"]\n'),
+                ("R", reefs, 'subjects = ["reefs"]\n'),
+                ("All", both, ""),
+            )
+        )
+        site.put("/a", document("Council meets"))
+        configure(tmp_path, site, ESCAPES, REEFS, *receivers)
+        run(tmp_path)
+        site.put("/a", document("Council meets", BOTH[1], ESCAPE[1], REEF[1]))
+        for _ in range(2):
+            run(tmp_path)
+        assert heard(escapes) == [("Escapes", {BOTH[1], ESCAPE[1]})]
+        assert heard(reefs) == [("Reefs", {BOTH[1], REEF[1]})]
+        assert heard(both) == [("Escapes", {BOTH[1], ESCAPE[1]}), ("Reefs", {BOTH[1], REEF[1]})]
+
+
+def heard(receiver: Hook) -> list[tuple[str, set[str]]]:
+    """The messages that a webhook got, by subject: of which one, and the stories that it told."""
+    posts = [json.loads(body)["data"] for _, body in receiver.posts]
+    return sorted((data["title"], {item["title"] for item in data["items"]}) for data in posts)
 
 
 def test_a_command_for_one_subject_asks_which(tmp_path: Path, site: Site) -> None:
