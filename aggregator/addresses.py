@@ -55,7 +55,7 @@ def private(address: str) -> str | None:
 
     Takes what a socket gives, with or without a zone ("fe80::1%eth0"). ValueError: not an address.
     """
-    parsed = ip_address(address.partition("%")[0])
+    parsed = ip_address(address)
     if isinstance(parsed, IPv6Address):
         inner = _inner(parsed)
         if inner is None:

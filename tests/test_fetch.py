@@ -759,6 +759,24 @@ def test_private_addresses_are_known_in_every_disguise(address: str) -> None:
     assert private(address)
 
 
+_DISGUISED = {
+    "::ffff:10.0.0.1": "a private network",
+    "::ffff:169.254.169.254": "a link-local network",
+    "64:ff9b::7f00:1": "this machine",
+    "64:ff9b::a00:1": "a private network",
+    "2002:c0a8:101::1": "a private network",
+    "2002:7f00:1::": "this machine",
+    "fe80::1%eth0": "a link-local network",
+    "::ffff:127.0.0.1%2": "this machine",
+}
+
+
+@pytest.mark.parametrize(("address", "place"), _DISGUISED.items())
+def test_private_addresses_are_seen_through_their_disguise(address: str, place: str) -> None:
+    """What is refused is what the address leads to, not only that it is written strangely."""
+    assert private(address) == place
+
+
 @pytest.mark.parametrize("address", _PUBLIC.split())
 def test_public_addresses_are_let_through(address: str) -> None:
     """Neighbours of private ranges, and public IPv4 behind NAT64, which networks without IPv4 depend on."""
