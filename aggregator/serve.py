@@ -8,11 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from aggregator import inquiry
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from aggregator.connections import Bounds
+
 _CACHED_FILES = 64  # versions of files held in memory, in all codings: some 20 MB with feeds of 150 kB
 _SETTLED = 100_000_000  # nanoseconds; ticks are 1 to 10 ms
 _STOP_SECONDS = 5  # for answers under way when the server stops
+_ARRIVING = 100  # connections that are taken before any is looked at, and may wait until they are
 
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -168,6 +172,8 @@ class _WithHeaders:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        from starlette.requests import ClientDisconnect
+
         async def send_guarded(message: Any) -> None:
             if message["type"] == "http.response.start":
                 given = message.get("headers", ())
@@ -176,7 +182,8 @@ class _WithHeaders:
                 message = message | {"headers": [*given, *(one for one in added if one[0] not in said)]}
             await send(message)
 
-        await self._app(scope, receive, send_guarded)
+        with suppress(ClientDisconnect):  # in the middle of its request: there is nobody to answer
+            await self._app(scope, receive, send_guarded)
 
 
 def _answer(folder: Path, request: Request, gone: Callable[[str], bool], *, open: bool) -> Response:
@@ -254,8 +261,10 @@ def _represent(version: _Version, open: bool, coding: str) -> Representation:
 class Server:
     """An app served over HTTP from a thread of its own, between `start` and `stop`."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: Starlette, host: str, port: int, bounds: Bounds | None = None) -> None:
+        """`bounds`: of what connections may cost; None: the usual ones."""
         self._app = app
+        self._bounds = bounds
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
@@ -272,10 +281,16 @@ class Server:
         """Serve from now on; ServeError if the address cannot be had."""
         import uvicorn
 
+        from aggregator.connections import Connection, usual
+
         self._socket = _listen(self._host, self._port)
+        headers = [(name.encode(), value.encode()) for name, value in _ON_EVERY_ANSWER.items()]
         config = uvicorn.Config(
             self._app,
+            http=cast(Any, partial(Connection, self._bounds or usual(), headers)),
+            backlog=_ARRIVING,
             log_config=None,
+            log_level="error",  # else whoever sends nonsense writes the log full
             access_log=False,
             lifespan="off",
             ws="none",

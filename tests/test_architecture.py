@@ -141,6 +141,7 @@ ROOMS = {
     "metrics": room("shell", "prometheus_client", wing="serve"),
     "service": room("shell", wing="service"),
     "callback": room("shell", "starlette", wing="serve"),
+    "connections": room("shell", "uvicorn", wing="serve"),
     "serve": room("shell", "starlette uvicorn", wing="serve"),
     "app": room("whole"),
     "trials": room("whole"),
