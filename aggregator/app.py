@@ -28,7 +28,7 @@ from aggregator.model import (
 )
 from aggregator.normalise import without_password
 from aggregator.pace import Bounds
-from aggregator.pipeline import Collector, Listener
+from aggregator.pipeline import Collector, Listener, Manners
 from aggregator.planting import PLANTED
 from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
@@ -76,7 +76,7 @@ class App:
     frame: Edition
     outbox: Outbox | None = None  # None: nobody is told
     cuts: Cuts = Cuts()  # noqa: RUF009 (frozen)
-    holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.refresh
+    holds: dict[str, datetime] = field(default_factory=dict)  # see pipeline.Manners
     crew: Crew | None = None  # who makes the visits of a refresh; None: this process
     parts: tuple[App, ...] = ()  # of each subject, where several share the sources that this one then only reads
     archive: Store | None = None  # of one of several subjects: the store that remembers the visits
@@ -106,8 +106,7 @@ class App:
             self.engine,
             self.store,
             self.rules,
-            lane=lane,
-            holds=self.holds,
+            manners=Manners(lane, timedelta(seconds=self.config.fetch.host_gap_seconds), self.holds),
             limit=limit,
             everything=everything,
             followers=self._followers,

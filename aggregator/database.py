@@ -23,11 +23,12 @@ from aggregator.schema import STEPS, applied, migrate
 PATIENCE = 10.0  # seconds that a writer waits for another one
 CHECKED_WHOLE = 16 * 2**20  # bytes; a larger file would hold up the start: SQLite checks about 500 MB a second
 APPLICATION = 0x61676772  # "aggr": SQLite's application_id, by which file(1) and we know the file
-ADVISORY = 0x61676772  # PostgreSQL's advisory lock, which makes one writer of several processes
+ALONE, BESIDE, CLAIMING = "alone", "beside", "claiming"  # how a transaction writes
+# PostgreSQL's advisory locks, which make one writer of several processes, and have them claim one after the other.
+ADVISORY = {ALONE: 0x61676772, CLAIMING: 0x61676773}
 # How PostgreSQL's server is told to end a transaction whose program says nothing: a machine that was cut off would
 # hold up all others else, until the network gives it up, which by default takes two hours.
 SILENCE = 60.0  # seconds; what a program does between two statements takes less than one
-ALONE, BESIDE = "alone", "beside"  # how a transaction writes
 
 
 class Database:
@@ -81,6 +82,16 @@ class Database:
                 yield connection
             return
         with self._transaction(BESIDE) as connection:
+            yield connection
+
+    @contextmanager
+    def claiming(self) -> Iterator[Connection]:
+        """The same, one at a time: nobody else claims meanwhile."""
+        if not self._shared:
+            with self.writing() as connection:
+                yield connection
+            return
+        with self._transaction(CLAIMING) as connection:
             yield connection
 
     def clock(self) -> datetime | None:
@@ -291,8 +302,8 @@ def _begin_postgresql(connection: Connection) -> None:
         f"set_config('lock_timeout', '{PATIENCE:.0f}s', true)",
         f"set_config('idle_in_transaction_session_timeout', '{SILENCE:.0f}s', true)",
     ]
-    if writes == ALONE:
-        asked.append(f"pg_advisory_xact_lock({ADVISORY})")
+    if writes in ADVISORY:
+        asked.append(f"pg_advisory_xact_lock({ADVISORY[writes]})")
     connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     connection.exec_driver_sql(f"SELECT {', '.join(asked)}")
 

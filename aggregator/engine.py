@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import ipaddress
 import itertools
 import math
 import queue
@@ -14,10 +13,8 @@ from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
-from urllib.parse import urlsplit
 
 from aggregator.errors import FeedError
 
@@ -267,34 +264,6 @@ class _Lanes(Generic[T]):
         lane.listed = True
         at = self._last[name] + self._gap if name in self._last else 0.0
         heapq.heappush(self._heap, (at, next(self._order), name))
-
-
-@lru_cache(maxsize=16384)
-def registrable_domain(url: str) -> str:
-    """The part of a link's host that its owner registered (example.co.uk), as a name for all of its servers.
-
-    An IP address or a name of one part (localhost) stands for itself, together with its port.
-    """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    if "." not in host or _is_address(host):
-        return parts.netloc.rpartition("@")[2].lower()
-    return _suffixes().privatesuffix(host) or host
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-@cache
-def _suffixes() -> Any:
-    from publicsuffixlist import PublicSuffixList  # its list takes a moment to read
-
-    return PublicSuffixList()
 
 
 def direct(function: Callable[..., R], *arguments: Any) -> R:

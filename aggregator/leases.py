@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +21,15 @@ def _here() -> str:
         return ""
 
 
-def holder() -> str | None:
-    """This process, as no other is ever called; None where the system does not tell."""
+def holder() -> str:
+    """This process, as no other is ever called; where the system does not tell, nobody can tell that it has ended."""
     started = _started(os.getpid())
-    return f"{_here()} {os.getpid()} {started}" if _here() and started else None
+    return f"{_here()} {os.getpid()} {started}" if _here() and started else _unknown()
+
+
+@cache
+def _unknown() -> str:
+    return uuid.uuid4().hex
 
 
 def has_ended(name: str | None) -> bool:

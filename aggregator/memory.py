@@ -14,6 +14,7 @@ from itertools import islice
 from threading import Lock
 
 from aggregator.candidates import Hit, nearest, representatives
+from aggregator.domains import registrable_domain
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.health import came
 from aggregator.holding import joined
@@ -441,8 +442,14 @@ class MemoryStore:
             work.close()
 
     def claim(
-        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+        self,
+        now: datetime,
+        lease: timedelta,
+        limit: int | None = None,
+        everything: bool = False,
+        gap: timedelta = timedelta(0),
     ) -> tuple[Task, ...]:
+        """As the port says; there is no other process."""
         with self._writing() as state:
             found = [
                 one for one in _visited(state) if not (one.leased_until and now < one.leased_until <= now + CLOCK_ERROR)
@@ -484,6 +491,12 @@ class MemoryStore:
                 one = state.sources[task.source.url]
                 later = replace(one, due=until, held_until=until, why=why) if one.due < until else one
                 state.sources[task.source.url] = replace(later, leased_until=None)
+
+    def spare(self, url: str, until: datetime, why: str) -> None:
+        with self._writing() as state:
+            for other, one in state.sources.items():
+                if registrable_domain(other) == registrable_domain(url) and one.due < until:
+                    state.sources[other] = replace(one, due=until, held_until=until, why=why)
 
     def clock(self) -> datetime | None:
         return None

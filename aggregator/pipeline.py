@@ -53,6 +53,7 @@ TOGETHER = (
 )
 WAIT = timedelta(seconds=1)  # from the end of the first to that of the last
 
+_PAUSE = "its host asked for a pause (Retry-After)"
 _FAVOUR = (Decision.DROPPED, Decision.UNDECIDED, Decision.KEPT)
 
 
@@ -75,6 +76,17 @@ class Collector:
     panel: tuple[Listener, ...] = ()  # of all subjects, where there are several; `judge` is then not asked
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How hosts are spared; how many visits one has at once is the engine's to keep."""
+
+    lane: Callable[[Task], str]  # the host of a task, as far as it is spared as one
+    gap: timedelta  # between visits to one
+    # Lane → until when its host wants to be left alone; brought up to date on the way, and what is not asked because
+    # of it is put off until then.
+    holds: dict[str, datetime]
+
+
 def refresh(
     make: Callable[[Task], Visit | Unmade],
     clock: Clock,
@@ -82,8 +94,7 @@ def refresh(
     store: Store,
     rules: Rules,
     *,
-    lane: Callable[[Task], str],
-    holds: dict[str, datetime],
+    manners: Manners,
     limit: int | None = None,
     everything: bool = False,
     followers: Sequence[Follower] = (),
@@ -92,13 +103,13 @@ def refresh(
 
     What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
     settled, and what was claimed and not visited is given back. `make`: makes a visit, here (collect) or elsewhere;
-    must not raise; one that is Unmade is put off a little. `holds`: lane → until when its host wants to be left
-    alone; brought up to date on the way, and what is not asked because of it is put off until then. `limit`: of
-    visits, those longest due; None: all. `followers`: the subjects, where several share the sources; `store` then
-    remembers for all of them what is read. (So many parameters: what is joined here is what the house consists of.)
+    must not raise; one that is Unmade is put off a little. `limit`: of visits, those longest due; None: all.
+    `followers`: the subjects, where several share the sources; `store` then remembers for all of them what is read.
+    (So many parameters: what is joined here is what the house consists of.)
     """
     now = clock.now()
-    tasks = store.claim(now, LEASE, limit=limit, everything=everything)
+    lane, holds = manners.lane, manners.holds
+    tasks = store.claim(now, LEASE, limit=limit, everything=everything, gap=manners.gap)
     waiting = {task.source.url: task for task in tasks}
     placed: list[int] = []
     unmade: dict[str, Unmade] = {}
@@ -107,6 +118,7 @@ def refresh(
     try:
         with closing(engine.batches(ask, tasks, lane, TOGETHER)) as ended:
             for group in _grouped(ended):
+                _spare_hosts(store, group)
                 met = [(visit, waiting[visit.source.url].rhythm) for visit in group]
                 done = _settle(store, rules, met, now, sharing)
                 for visit in group:
@@ -117,7 +129,7 @@ def refresh(
         sharing.regroup(now)
     finally:
         held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
-        store.put_off(held, "its host asked for a pause (Retry-After)")
+        store.put_off(held, _PAUSE)
         for why, lost in _by_reason(unmade, waiting):
             store.put_off([(task, now + AGAIN) for task in lost], f"the last visit could not be made: {why}")
         store.release(task for url, task in waiting.items() if url not in unmade and not _held(holds, lane(task), now))
@@ -141,6 +153,13 @@ def _ask(
     if (until := pace.held_host(visit)) is not None:
         holds[lane(task)] = until
     return visit
+
+
+def _spare_hosts(store: Store, visits: Iterable[Visit]) -> None:
+    """Have all who share the store leave a host alone that asked for it, before others can claim what lies on it."""
+    for visit in visits:
+        if (until := pace.held_host(visit)) is not None:
+            store.spare(visit.source.url, until, _PAUSE)
 
 
 def _by_reason(unmade: Mapping[str, Unmade], waiting: Mapping[str, Task]) -> Iterator[tuple[str, list[Task]]]:

@@ -298,10 +298,17 @@ class Store(Protocol):
         ...
 
     def claim(
-        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+        self,
+        now: datetime,
+        lease: timedelta,
+        limit: int | None = None,
+        everything: bool = False,
+        gap: timedelta = timedelta(0),
     ) -> tuple[Task, ...]:
         """Take what is due, longest due first, so that no other process takes it until the lease ends.
 
+        Nothing is taken of a host (domains.registrable_domain) of which another process holds a source, or visited one
+        less than `gap` ago: so many at once and so far apart, as one process keeps it, holds for all of them.
         `everything`: all that are enabled and not leased, but for those held by a server's Retry-After. What was last
         visited in the future (pace.CLOCK_ERROR) is due: the clock was wrong then, and so is all that followed from it.
         """
@@ -325,6 +332,10 @@ class Store(Protocol):
 
     def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
         """Give back claimed tasks, each not to be visited before a moment, and why; one due later stays as it was."""
+        ...
+
+    def spare(self, url: str, until: datetime, why: str) -> None:
+        """Visit no source of the host that this one lies on before a moment, and why; one due later stays as it was."""
         ...
 
     def next_due(self) -> datetime | None: ...

@@ -218,7 +218,6 @@ def visit_row(visit: Visit, plan: Plan) -> dict[str, Any]:
     return {
         "held_until": None if retry_after is None else micros(visit.finished + retry_after),
         "leased_until": None,
-        "leased_by": None,
         **validators,
         "failure": visit.outcome.message if isinstance(visit.outcome, Failed) else "",
         "came": came(visit),

@@ -42,6 +42,7 @@ source = Table(
     Column("priority", Number),
     Column("interval", Number),
     Column("rights", Text),  # None: the usual ones
+    Column("host", Text),  # which is spared as one: domains.registrable_domain; None until it is listed anew
 )
 # What every visit writes, kept narrow: a visit that finds nothing new rewrites this row alone.
 rhythm = Table(
@@ -367,6 +368,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_state ON outbox (channel, state, due)",
         "CREATE INDEX outbox_at ON outbox (channel, at)",
     ),
+    ("ALTER TABLE source ADD COLUMN host TEXT", "CREATE INDEX source_host ON source (host)"),
 )
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Executable,
+    Select,
     and_,
     bindparam,
     case,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 
 from aggregator import fulltext, leases, rows
 from aggregator.database import Database
+from aggregator.domains import registrable_domain
 from aggregator.exchange import dump
 from aggregator.model import (
     Decision,
@@ -81,6 +83,14 @@ _PUT_OFF = (
     .where(rhythm.c.url == bindparam("url_"), rhythm.c.due < bindparam("until"))
     .values(due=bindparam("until"), held_until=bindparam("until"), why=bindparam("why_"))
 )
+_BESIDE, _OF, _HELD = source.alias(), source.alias(), rhythm.alias()
+_NEIGHBOURS = (
+    select(source.c.url)
+    .join(_BESIDE, _BESIDE.c.host == source.c.host)
+    .join(rhythm, rhythm.c.url == source.c.url)
+    .where(_BESIDE.c.url == bindparam("url_"), rhythm.c.due < bindparam("until"))
+    .order_by(source.c.url)
+)
 _VISITED = and_(source.c.position.is_not(None), source.c.enabled.is_(True))
 
 
@@ -103,7 +113,10 @@ class SqlStore:
         listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
         entries = [rows.source_row(one, enabled, position) for position, (one, enabled) in enumerate(listed)]
         with self._database.writing() as connection:
-            known = {row.url: row.name for row in connection.execute(select(source.c.url, source.c.name))}
+            rows_there = connection.execute(select(source.c.url, source.c.name, source.c.host)).all()
+            known, hosts = ({row.url: row.name for row in rows_there}, {row.url: row.host for row in rows_there})
+            for entry in entries:
+                entry["host"] = hosts.get(entry["url"]) or registrable_domain(entry["url"])
             connection.execute(update(source).values(position=None))
             new = [entry for entry in entries if entry["url"] not in known]
             if old := [{**entry, "url_": entry["url"]} for entry in entries if entry["url"] in known]:
@@ -130,7 +143,12 @@ class SqlStore:
             return {row.url: rows.rights_of(row.rights) for row in connection.execute(limited.order_by(source.c.url))}
 
     def claim(
-        self, now: datetime, lease: timedelta, limit: int | None = None, everything: bool = False
+        self,
+        now: datetime,
+        lease: timedelta,
+        limit: int | None = None,
+        everything: bool = False,
+        gap: timedelta = timedelta(0),
     ) -> tuple[Task, ...]:
         """As the port says. A task's source has its request headers if this store enlisted it."""
         moment = rows.micros(now)
@@ -140,7 +158,7 @@ class SqlStore:
             if everything
             else or_(rhythm.c.due <= moment, astray)
         )
-        return self._claim(wanted, now, lease, limit)
+        return self._claim(and_(wanted, source.c.host.not_in(_with_others(now, gap))), now, lease, limit)
 
     def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
         return next(iter(self._claim(rhythm.c.url == url, now, lease, 1)), None)
@@ -153,7 +171,7 @@ class SqlStore:
         due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
         holder = leases.holder()
         unlocked = due.with_for_update(of=rhythm, skip_locked=True)  # SQLite, where nobody else writes, leaves it out
-        with self._database.beside() as connection:
+        with self._database.claiming() as connection:
             tasks = tuple(map(self._task, connection.execute(unlocked)))  # row by row: ten thousand take 40 MB
             for start in range(0, len(tasks), AT_ONCE):
                 part = tasks[start : start + AT_ONCE]
@@ -183,6 +201,12 @@ class SqlStore:
             with self._database.beside() as connection:
                 connection.execute(_PUT_OFF, values)
                 connection.execute(_LEASE, [{"url_": one["url_"], "until": None, "by": None} for one in values])
+
+    def spare(self, url: str, until: datetime, why: str) -> None:
+        wanted = {"url_": url, "until": rows.micros(until)}
+        with self._database.beside() as connection:
+            if found := connection.execute(_NEIGHBOURS, wanted).scalars().all():
+                connection.execute(_PUT_OFF, [{**wanted, "url_": one, "why_": why} for one in found])
 
     def clock(self) -> datetime | None:
         return self._database.clock()
@@ -486,6 +510,15 @@ def _counts_as(decision: Decision) -> ColumnElement[bool]:
             return or_(item.c.ruling == "drop", judged)
         case Decision.UNDECIDED:
             return judged
+
+
+def _with_others(now: datetime, gap: timedelta) -> Select[tuple[str]]:
+    """The hosts of which another process holds a source, or visited one less than a gap ago."""
+    moment, before, beyond = (rows.micros(time) for time in (now, now - gap, now + CLOCK_ERROR))
+    held = and_(_HELD.c.leased_until > moment, _HELD.c.leased_until <= beyond)
+    lately = and_(_HELD.c.last_visit > before, _HELD.c.last_visit <= beyond)
+    theirs = and_(_HELD.c.leased_by != leases.holder(), or_(held, lately))
+    return select(_OF.c.host).join(_HELD, _HELD.c.url == _OF.c.url).where(theirs, _OF.c.host.is_not(None))
 
 
 def _free_abandoned(connection: Connection) -> None:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from aggregator.cluster import Cluster
 from aggregator.config import Config
-from aggregator.engine import Children, Threads, registrable_domain
+from aggregator.domains import registrable_domain
+from aggregator.engine import Children, Threads
 from aggregator.fetch import HttpFetch, agent
 from aggregator.hub import Hubs
 from aggregator.model import Task

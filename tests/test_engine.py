@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from aggregator.engine import Children, Inline, Threads, direct, registrable_domain
+from aggregator.domains import registrable_domain
+from aggregator.engine import Children, Inline, Threads, direct
 from aggregator.errors import FeedError
 from aggregator.ports import Engine, Isolate
 

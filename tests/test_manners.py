@@ -413,6 +413,21 @@ def test_manual_run_is_conditional_and_heeds_retry_after(guest: Guest) -> None:
     assert not guest.asks(HOUR, everything=True)
 
 
+def test_a_pause_that_a_host_asked_for_holds_for_all_who_share_the_store(
+    tmp_path: Path, lab: Lab, guests: ExitStack
+) -> None:
+    """Also for sources that were not under way with the one that was turned away, in another process or a later one."""
+    lab.route("/0", Reply(429, (("Retry-After", "7200"),)), document())
+    for n in range(1, 3):
+        lab.route(f"/{n}", document())
+    guest = Guest(tmp_path, lab, **{f"S{n}": lab.url(f"/{n}") for n in range(3)})
+    guests.callback(guest.close)
+    assert len(list(guest.app.refresh(limit=1))) == 1
+    guest.restart()
+    assert not guest.asks(2 * HOUR - SECOND)
+    assert {request.path for request in guest.asks(20 * MINUTE)} == {"/0", "/1", "/2"}
+
+
 def test_throttling_host_is_left_alone_as_a_whole(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
     """Once one of its feeds was answered 429 with a pause, none of the others is asked before it ends."""
     lab.route("/0", Reply(429, (("Retry-After", "7200"),)), document())

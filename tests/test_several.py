@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +16,12 @@ from typing import NamedTuple
 
 import pytest
 
+from aggregator.daemon import AT_ONCE
 from aggregator.model import Source
 from aggregator.pipeline import LEASE
 from aggregator.store import SqlStore
 from tests.command import NOT_SERVED, configure, environment, feed, rss
+from tests.lab import Lab, Reply
 from tests.site import Site, serving
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,6 +58,27 @@ while tasks:
             work.tell(known[0] if known else f"urn:uuid:{task.source.name}", NOW, key, NOW)
             work.record(visit(task.source), plan(), {})
     tasks = store.claim(NOW, timedelta(minutes=15), limit=2)
+"""
+
+
+# One process of several that claim at once; it keeps what it has until it is told to visit it, and then lives on.
+CLAIMER = """
+import sys
+from datetime import timedelta
+from aggregator.store import SqlStore
+from tests.test_several import NOW
+from tests.test_store import plan, visit
+store = SqlStore(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+tasks = store.claim(NOW, timedelta(minutes=15), limit=1)
+print(*(task.source.url for task in tasks), flush=True)
+sys.stdin.readline()
+for task in tasks:
+    with store.begin() as work:
+        work.record(visit(task.source), plan(NOW + timedelta(hours=1)), {})
+print("done", flush=True)
+sys.stdin.readline()
 """
 
 
@@ -143,6 +167,45 @@ def test_each_source_goes_to_one_and_each_story_is_told_once(shared: Shared) -> 
     assert Counter(member.item.source for member in story.members) == Counter(source.url for source in sources)
 
 
+def turn(process: subprocess.Popen[str]) -> str:
+    """Have a process go on; what it says then."""
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def test_a_host_belongs_to_one_process_at_a_time(shared: Shared) -> None:
+    """Of several that claim at once one gets it; the others may when it is done and the gap is over."""
+    gap, command = timedelta(seconds=2), [sys.executable, "-c", CLAIMER, shared.url]
+    host = [Source(f"https://{name}.host.example/feed", name) for name in "abcdefghij"]
+    store = SqlStore(shared.url)
+    store.enlist([*host, Source("https://other.example/feed", "other")], [], NOW - timedelta(hours=1))
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(3)
+        ]
+        for process in processes:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        claimed = [process.stdout.readline().strip() for process in processes if process.stdout]
+        assert sorted(url.partition(".")[2] for url in claimed) == ["", "example/feed", "host.example/feed"]
+        assert store.claim(NOW, LEASE, gap=gap) == ()
+        assert {turn(process) for process in processes} == {"done"}
+        assert store.claim(NOW + gap, LEASE, gap=gap) == ()  # they were visited a little after NOW
+        left = store.claim(NOW + gap + timedelta(seconds=1), LEASE, gap=gap)
+        for process in processes:
+            process.communicate("end\n")
+    store.close()
+    assert {task.source.name for task in left} == {one.name for one in host if one.url not in claimed}
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serving() as site:
@@ -163,6 +226,30 @@ def test_daemons_share_a_store_and_keep_a_folder_each(shared: Shared, site: Site
         wait_until(lambda: all(published(folder) == published(places[0]) for folder in places))
     assert Counter(request.path for request in site.requests) == {f"/{number}": 1 for number in range(6)}
     assert sorted(len(item["_story"]["members"]) for item in feed(places[0])) == [2, 2, 2, 6]
+
+
+def test_daemons_spare_a_host_together(tmp_path: Path) -> None:
+    """`per_host` counts the requests under way of all who share the store; one round of one daemon is not enough."""
+    busy, most, lock = 0, 0, threading.Lock()
+
+    def answer(connection: socket.socket, closing: threading.Event) -> None:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        closing.wait(0.02)
+        with lock:
+            busy -= 1
+        connection.sendall(Reply(body=document(0, ["Council meets about the budget"])).bytes())
+
+    with Lab() as lab, ExitStack() as stack:
+        urls = {f"S{number}": lab.route(f"/{number}", answer) for number in range(AT_ONCE + 20)}
+        for folder in folders(tmp_path, Shared(f"sqlite:///{tmp_path}/store.db", 2), urls):
+            config = (folder / "config.toml").read_text().replace("per_host = 16", "per_host = 1")
+            (folder / "config.toml").write_text(config)
+            stack.enter_context(running(folder))
+        wait_until(lambda: len(lab.requests) == len(urls))
+    assert most == 1
 
 
 def test_what_a_killed_daemon_had_claimed_comes_back(shared: Shared, site: Site, tmp_path: Path) -> None:

@@ -326,6 +326,27 @@ class TestClaim:
         store.put_off([(tasks[0], NOW)], "earlier")
         assert len(store.claim(NOW + HOUR, LEASE)) == 2
 
+    def test_a_host_that_is_spared_is_left_alone_with_all_that_lies_on_it(self, store: Store) -> None:
+        """Until then, however it is asked for; what is due later stays so, and so does every other host."""
+        later, neighbour = Source("https://www.a.example/later", "Later"), Source("https://www.a.example/news", "News")
+        store.enlist([A, later, neighbour, B], [], NOW)
+        record(store, visit(later), plan(NOW + 2 * HOUR))
+        store.spare(A.url, NOW + HOUR, "a pause")
+        soon = NOW + HOUR - timedelta(seconds=1)
+        assert [task.source for task in store.claim(soon, timedelta(0))] == [B]
+        assert {task.source.url for task in store.claim(soon, timedelta(0), everything=True)} == {B.url, later.url}
+        assert {one.source.url: one.why for one in store.health()}[neighbour.url] == "a pause"
+        assert {task.source.url for task in store.claim(NOW + HOUR, LEASE)} == {A.url, neighbour.url, B.url}
+
+    def test_what_a_process_visited_itself_it_may_claim_at_once(self, store: Store) -> None:
+        """The gap between two visits to a host keeps others away; its own engine spaces its own."""
+        neighbour = Source("https://www.a.example/news", "News")
+        store.enlist([A, neighbour], [], NOW)
+        store.claim(NOW, LEASE, limit=1, gap=HOUR)
+        assert [task.source for task in store.claim(NOW, LEASE, gap=HOUR)] == [neighbour]
+        record(store, visit(A), plan(NOW))
+        assert [task.source.url for task in store.claim(NOW, LEASE, gap=HOUR)] == [A.url]
+
     def test_one_source_can_be_taken_though_it_is_not_due(self, store: Store) -> None:
         """Unless it is leased, disabled or unknown; what is taken is leased like what is claimed."""
         store.enlist([A], [B], NOW + DAY)
