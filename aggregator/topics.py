@@ -282,6 +282,7 @@ class Judge:
         self._threshold = threshold
         self._sense = sense
         self._floor = math.log(threshold / (1 - threshold))
+        self._asked = frozenset(pack.phrasing.asked if pack.phrasing else ()) | (sense.asked if sense else frozenset())
         self._matcher = Matcher({**pack.concepts, _BOILERPLATE: pack.boilerplate}, pack.masks)
         settings = (pack, threshold) + ((sense.digest,) if sense else ())
         digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
@@ -353,10 +354,12 @@ class Judge:
         return reasons
 
     def _may_belong(self, item: Item, scope: Scope) -> bool:
-        """Whether any rule in favour could hold: the cheap question that spares most items the rest."""
+        """Whether rule, phrasing or vector might speak for it: the cheap question that spares most items the rest."""
         text = "\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ]))
         there = self._matcher.names(text).union(scope.implies)
-        return bool(there) and any(
+        if not there:
+            return False
+        return not there.isdisjoint(self._asked) or any(
             rule.weight > 0 and all(not there.isdisjoint(choice) for choice in rule.all) for rule in self._pack.rules
         )
 

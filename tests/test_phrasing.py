@@ -71,7 +71,8 @@ def test_what_the_rules_leave_unsure_is_weighed_by_its_phrasing(birds: Judge) ->
 
 def test_phrasing_is_looked_at_only_where_it_may_matter(birds: Judge) -> None:
     """What rules keep or speak against, and what names nothing of the subject, is judged by rules alone."""
-    for title in ("The heron's nest of the club", "A nest for the caged heron, with chicks", "Chicks, chicks, chicks"):
+    against = ("A nest for the caged heron, with chicks", "Caged heron chicks")  # the second: no rule could favour it
+    for title in ("The heron's nest of the club", *against, "Chicks, chicks, chicks"):
         assert "phrasing" not in {reason.field for reason in birds.judge(item(title), "general").reasons}
 
 

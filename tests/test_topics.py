@@ -236,6 +236,16 @@ def test_a_judge_can_be_sent_to_another_process() -> None:
         ("Soldier walks over MDL, asks to stay in South", "en"),
         ("탈북 청소년 대안학교 개교", "ko"),
         ("脫北者協會籲停止強制遣返", "zh-TW"),
+        ("Сеул признал ветераном офицера, бежавшего с Севера в 1983 году", "ru"),
+        ("Pochi mesi dopo essere fuggita dal Nord apre una bottega a Seul", "it"),
+        ("Koreaanse houthakkers uit Tynda gevlucht: veertig jaar later", "nl"),
+        ("Khabarovsk'taki Koreli oduncuların firarı: kaçan iki işçi anlatıyor", "tr"),
+        ("방콕 이민국 수용소의 어머니와 딸, 함흥 떠난 지 석 달", "ko"),
+        ("Полонений кореєць у Києві: «не хочу додому»", "uk"),
+        ("朝鲜母亲被卖后,延吉没有户口的孩子们", "zh-CN"),
+        ("Ein Jeep rast durch Panmunjom, Soldaten eröffnen das Feuer", "de"),
+        ("Doce semanas en Anseong: aprender a vivir de nuevo", "es"),
+        ("Mathe-Olympiade: Schüler verschwindet im Konsulat in Hongkong", "de"),
     ],
 )
 def test_the_subject_is_known_in_many_languages(title: str, language: str) -> None:
@@ -256,10 +266,17 @@ def test_the_subject_is_known_in_many_languages(title: str, language: str) -> No
         ("多只基金正在发行", "zh"),
         ("Belarussische Sprinterin flieht nach Polen", "de"),
         ("40대 남성 월북 시도하다 체포", "ko"),
+        ("김장 나눔…독거노인·다문화가정·탈북민 등 소외계층에 전달", "ko"),
+        ("北韓砲擊延坪島 居民搭船逃離家園", "zh-TW"),
+        ("Palloncini di spazzatura dalla Corea del Nord cadono a Seul", "it"),
+        ("Museum shows Belenko's MiG-25 and the flight to Hakodate", "en"),
+        ("Sinopsis Crash Landing on You Episode 3: Se-ri Bertemu Tentara Korea Utara", "id"),
+        ("Перебежчики межсезонья: кто сменил СКА на ЦСКА", "ru"),
     ],
 )
 def test_look_alikes_are_left_out(title: str, language: str) -> None:
-    """Other countries' defectors, party switchers, the site, the state's own news, those who go north."""
+    """Other countries' defectors, party switchers, the site, the state's own news, those who go north or only run from
+    shells, lists of those in need, synopses."""
     assert not kept(title, language=language)
 
 
