@@ -44,7 +44,7 @@ ASKED = [
     *("north-korea", "the-north", "north-korean-in-person", "northern-town", "korean-border", "border-river"),
     *("known-helper", "known-work", "paradise", "northern-camp", "raised-under-kim", "settlement-money"),
     *("unification-ministry", "lives-in-seoul", "on-the-way", "counted-arrivals", "leaders-household"),
-    *("paradise-scheme", "border-jail", "captured-soldier"),
+    *("paradise-scheme", "border-jail", "captured-soldier", "fled-the-north", "kim-kin", "against-return"),
 ]
 # What follows was chosen by batches of items, each left out whole, judged by a pack that forgot a quarter of its terms
 # (two draws) and with the phrasing, and by 4,386 real headlines that are not on the subject. Beside it: F1, headlines
@@ -72,7 +72,7 @@ def unsure(judge: Judge, item: Item, bias: float) -> tuple[float, bool, set[str]
 def examples(file: Path) -> tuple[list[Example], np.ndarray]:
     """Labelled items and headlines, and which of them are learned from: of headlines, those the model is asked of."""
     items, real = phrasing_fit.labelled(), phrasing_fit.headlines(file)
-    pack = replace(load_pack("north-korean-defectors", ROOT), phrasing=None)
+    pack = phrasing_fit.silent(load_pack("north-korean-defectors", ROOT))
     judge, asked = Judge(pack, 0.5), []
     for one in real:
         _, open_, named = unsure(judge, one.item, pack.bias)
@@ -103,7 +103,7 @@ def subject(file: Path) -> None:
     told, used = examples(file)
     meant = held_out(told, used)
     phrased = phrasing_fit.held_out(told, phrasing_fit.table(told))
-    pack = replace(load_pack("north-korean-defectors", ROOT), phrasing=None)
+    pack = phrasing_fit.silent(load_pack("north-korean-defectors", ROOT))
     for label, known in (("whole", pack), *(("forgetful", phrasing_fit.forgetful(pack, seed)) for seed in (1, 2))):
         judge = Judge(known, 0.5)
         scores = {name: (relevance.Score(), relevance.Score()) for name in ("labelled", "headlines", *TOGETHER)}
