@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.resources import files
@@ -287,6 +287,7 @@ class Judge:
         settings = (pack, threshold) + ((sense.digest,) if sense else ())
         digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
         self.own_rules = f"{pack.name}-{digest.hexdigest()}"
+        self._favouring = _by_first_choice(rule for rule in pack.rules if rule.weight > 0)
         self._learn(model)
 
     def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float, Sense | None, Model | None]]:
@@ -318,12 +319,15 @@ class Judge:
         A scope that the pack does not know counts as one with no expectations.
         """
         expected = self._pack.scopes.get(scope, Scope())
-        places = self._places(item, expected, boilerplate) if self._may_belong(item, expected) else []
-        found = [reason for rule in self._pack.rules if (reason := _apply(rule, places)) is not None]
+        there = self._mentioned(item).union(expected.implies)
+        places = self._places(item, expected, boilerplate) if self._may_belong(there) else []
+        rules = self._pack.rules if places else ()
+        found = [reason for rule in rules if (reason := _apply(rule, places)) is not None]
         reasons = _tempered(found, self._pack.places.passing)
         if expected.prior:
             reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
-        reasons += self._meant(item, expected, self._odds(reasons))
+        if not there.isdisjoint(self._asked):
+            reasons += self._meant(item, expected, self._odds(reasons))
         reasons.sort(key=_strength)
         if self._model is not None and any(reason.weight > 0 for reason, _ in found):
             reasons = sorted(reasons + _curated(self._model, item, reasons), key=_strength)
@@ -353,14 +357,16 @@ class Judge:
             reasons.append(Reason("meaning", _SIDES[weight > 0], "", weight))
         return reasons
 
-    def _may_belong(self, item: Item, scope: Scope) -> bool:
+    def _mentioned(self, item: Item) -> set[str]:
+        """The concepts that are named anywhere in what is read of an item."""
+        return self._matcher.names("\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ])))
+
+    def _may_belong(self, there: Set[str]) -> bool:
         """Whether rule, phrasing or vector might speak for it: the cheap question that spares most items the rest."""
-        text = "\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ]))
-        there = self._matcher.names(text).union(scope.implies)
-        if not there:
-            return False
         return not there.isdisjoint(self._asked) or any(
-            rule.weight > 0 and all(not there.isdisjoint(choice) for choice in rule.all) for rule in self._pack.rules
+            all(not there.isdisjoint(choice) for choice in rule.all)
+            for concept in there
+            for rule in self._favouring.get(concept, ())
         )
 
     def _decide(self, odds: float) -> Decision:
@@ -406,6 +412,15 @@ class Judge:
                 continue
             found.append(concepts)
         return found
+
+
+def _by_first_choice(rules: Iterable[Rule]) -> dict[str, list[Rule]]:
+    """Each rule under each concept that can be the first which it asks for."""
+    found: dict[str, list[Rule]] = {}
+    for rule in rules:
+        for concept in rule.all[0]:
+            found.setdefault(concept, []).append(rule)
+    return found
 
 
 def _strength(reason: Reason) -> float:

@@ -278,8 +278,9 @@ class Matcher:
             return []
         found = []
         for index, start, end in automaton.find_matches_as_indexes(spread, overlapping=True):
+            begins = _starts(spread, start)
             for pattern in patterns[index]:
-                if (whole := _fits(pattern, spread, start, end)) is not None:
+                if (begins or pattern.open_start) and (whole := _fits(pattern, spread, end)) is not None:
                     found.append((start, whole, pattern.name))
         return found
 
@@ -328,10 +329,8 @@ def _compiled(tail: str) -> re.Pattern[str]:
     return re.compile(tail)
 
 
-def _fits(pattern: _Pattern, text: str, start: int, end: int) -> int | None:
-    """Where the term ends, if it stands at `start` as its script asks."""
-    if not pattern.open_start and not _starts(text, start):
-        return None
+def _fits(pattern: _Pattern, text: str, end: int) -> int | None:
+    """Where the term ends whose head ends at `end`, if it does as its script asks."""
     if pattern.tail is not None:
         if (tail := _compiled(pattern.tail).match(text, end)) is None:
             return None
