@@ -176,6 +176,9 @@ class MemoryWork:
         found = {one: self.find(source, one) for one in (id, other)}
         return {one: stored for one, stored in found.items() if stored is not None}
 
+    def stored(self, items: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        return frozenset((source, id) for source, id in items if self.find(source, id) is not None)
+
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         return tuple(one for one in self._state.items.values() if (one.item.source, one.item.link) == (source, link))
 
@@ -204,6 +207,9 @@ class MemoryWork:
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         return self._add(judged, keys, now, seed=False)
+
+    def add_aside(self, judged: Judged, now: datetime) -> None:
+        self._add(judged, (), now, seed=False)
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
         self._change(key, item=judged.item, verdict=judged.verdict, retained=True)

@@ -181,6 +181,10 @@ class Work(Protocol):
         """Those of the source's items that have one of two ids, by their ids."""
         ...
 
+    def stored(self, items: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of the items, a source and an id each, that are there; all looked up at once."""
+        ...
+
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
         """The source's items with this very link, whether or not they stand in a story."""
         ...
@@ -198,6 +202,10 @@ class Work(Protocol):
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         """Store an item not seen before, outside any story; its key."""
+        ...
+
+    def add_aside(self, judged: Judged, now: datetime) -> None:
+        """Store an item not seen before that belongs to no story; what is stored so is written all at once."""
         ...
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:

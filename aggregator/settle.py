@@ -94,6 +94,7 @@ class Settling:
     touched: set[str] = field(default_factory=set)  # stories that gained, lost or edited a member
     seen: set[int] = field(default_factory=set)  # keys of the items that this visit brought
     held: list[str] = field(default_factory=list)  # ids of stories that wait for the operator from now on
+    stored: set[tuple[str, str]] | None = None  # sources and ids of all items met that are there; None: not looked up
 
     def watch(self) -> Watch:
         """The hold list as it is in this very transaction, whoever wrote it."""
@@ -112,8 +113,11 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
     told at one moment, in the order of its dates.
     """
     with store.begin() as work:
-        edited = set[int]()
-        done = [_brought(Settling(work, rules, now, edited=edited), visit, rhythm) for visit, rhythm in visits]
+        edited, stored = set[int](), _stored(work, (visit for visit, _ in visits))
+        done = [
+            _brought(Settling(work, rules, now, edited=edited, stored=stored), visit, rhythm)
+            for visit, rhythm in visits
+        ]
         work.record_together(
             [
                 (visit, one.plan, _sentence_counts(settling.fresh))
@@ -131,9 +135,13 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
 def _brought(settling: Settling, visit: Visit, rhythm: Rhythm) -> tuple[Settled, Settling]:
     """Take in what one visit brought; its stories are not told yet, and it is not recorded."""
     plan = _plan(settling.rules, visit, rhythm)
-    for one in visit.outcome.judged if isinstance(visit.outcome, Changed) else ():
+    for one in _judged(visit):
         take(settling, one)
     return Settled(_let_go(visit), plan, len(settling.fresh), settling.kept, placed=tuple(settling.placed)), settling
+
+
+def _judged(visit: Visit) -> tuple[Judged, ...]:
+    return visit.outcome.judged if isinstance(visit.outcome, Changed) else ()
 
 
 def _let_go(visit: Visit) -> Visit:
@@ -171,30 +179,48 @@ def _past(visit: Visit, plan: Plan, new: int = 0, kept: int = 0) -> Past:
 def take(settling: Settling, judged: Judged) -> None:
     """Take in one item: a known one may have a new text or verdict, a new one enters the story that it tells."""
     keys = settling.rules.keys(judged.item) if _is_kept(judged) else frozenset()
-    judged, stored = _known(settling.work, judged)
+    judged, stored = _known(settling, judged)
     stored = stored or _reissued(settling, judged.item, keys)
     if stored is not None:
         settling.seen.add(stored.key)
         revise(settling, stored, judged, keys)
         return
+    settling.fresh.append(judged.item)
+    if settling.stored is not None:
+        settling.stored.add((judged.item.source, judged.item.id))
+    if not _is_kept(judged):
+        settling.work.add_aside(judged, settling.now)
+        return
     key = settling.work.add(judged, keys, settling.now)
     settling.seen.add(key)
-    settling.fresh.append(judged.item)
-    if _is_kept(judged):
-        settling.kept += 1
-        place(settling, key, judged.item, keys)
+    settling.kept += 1
+    place(settling, key, judged.item, keys)
 
 
-def _known(work: Work, judged: Judged) -> tuple[Judged, StoredItem | None]:
+def _known(settling: Settling, judged: Judged) -> tuple[Judged, StoredItem | None]:
     """What is stored under the item's id; an entry that took another one's id goes by its link, too, from then on."""
-    item, apart = judged.item, f"{judged.item.id} {judged.item.link}"
-    found = work.either(item.source, item.id, apart)
+    item, ids = judged.item, _ids(judged.item)
+    if settling.stored is not None and settling.stored.isdisjoint((item.source, id) for id in ids):
+        return judged, None
+    apart = ids[1]
+    found = settling.work.either(item.source, *ids)
     stored, known = found.get(item.id), found.get(apart)
     if stored is not None and not _is_another(stored.item, item):
         return judged, stored
     if stored is None and known is None:
         return judged, None
     return replace(judged, item=replace(item, id=apart)), known
+
+
+def _ids(item: Item) -> tuple[str, str]:
+    """The ids under which an item may be stored: its own, and the one it goes by where another took that."""
+    return item.id, f"{item.id} {item.link}"
+
+
+def _stored(work: Work, visits: Iterable[Visit]) -> set[tuple[str, str]]:
+    """Which of the items that visits brought are there, by sources and ids: mostly none, so that none is looked for."""
+    items = (one.item for visit in visits for one in _judged(visit))
+    return set(work.stored((item.source, id) for item in items for id in _ids(item)))
 
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:

@@ -61,6 +61,9 @@ _ITEM_FOUND = _ITEM.where(item.c.id == bindparam("id_"), item.c.source == bindpa
 _ITEM_EITHER = _ITEM.where(
     item.c.id.in_([bindparam("id_"), bindparam("other_")]), item.c.source == bindparam("source_")
 )
+_ITEMS_STORED = select(item.c.source, item.c.id).where(
+    item.c.id.in_(bindparam("ids", expanding=True)), item.c.source.in_(bindparam("sources", expanding=True))
+)
 _ITEM_LINKED = _ITEM.where(item.c.link == bindparam("link_"), item.c.source == bindparam("source_"))
 _PLACES = select(
     *(item.c.story, item.c.seed, item.c.first_seen, item.c.published, item.c.hashes, story.c.withdrawn)
@@ -171,9 +174,13 @@ class SqlWork:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._touched: set[int] = set()  # numbers of stories that may look different from now on
+        self._aside: dict[
+            tuple[str, str], dict[str, Any]
+        ] = {}  # source and id → row of an item that is not written yet
 
     def close(self) -> None:
         """Note which stories have to be published anew, and found by other words; the last act of the transaction."""
+        self._write_aside()
         touched = sorted(self._touched)
         if touched:
             mark = (self._connection.execute(LAST_MARK).scalar() or 0) + 1
@@ -181,14 +188,25 @@ class SqlWork:
         fulltext.index(self._connection, touched)
 
     def find(self, source: str, id: str) -> StoredItem | None:
+        self._write_aside((source, id))
         row = self._connection.execute(_ITEM_FOUND, {"id_": id, "source_": source}).one_or_none()
         return None if row is None else rows.stored_of(row)
 
     def either(self, source: str, id: str, other: str) -> dict[str, StoredItem]:
+        self._write_aside((source, id), (source, other))
         found = self._connection.execute(_ITEM_EITHER, {"id_": id, "other_": other, "source_": source})
         return {stored.item.id: stored for stored in map(rows.stored_of, found)}
 
+    def stored(self, items: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        wanted, found = sorted(set(items)), set[tuple[str, str]]()
+        for start in range(0, len(wanted), AT_ONCE):
+            sources, ids = (sorted(set(each)) for each in zip(*wanted[start : start + AT_ONCE], strict=True))
+            there = self._connection.execute(_ITEMS_STORED, {"ids": ids, "sources": sources})
+            found.update((source, id) for source, id in there)
+        return frozenset(wanted) & (found | self._aside.keys())
+
     def linked(self, source: str, link: str) -> tuple[StoredItem, ...]:
+        self._write_aside()
         found = self._connection.execute(_ITEM_LINKED, {"link_": link, "source_": source})
         return tuple(rows.stored_of(row) for row in found)
 
@@ -226,6 +244,16 @@ class SqlWork:
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         return self._add(judged, keys, now, seed=False)
+
+    def add_aside(self, judged: Judged, now: datetime) -> None:
+        entry = judged.item
+        self._aside[entry.source, entry.id] = _item_values(judged, (), now, seed=False)
+
+    def _write_aside(self, *asked: tuple[str, str]) -> None:
+        """Write what was set aside; `asked`: only if some of these are among it, which then can be read."""
+        if self._aside and (not asked or not self._aside.keys().isdisjoint(asked)):
+            self._connection.execute(_insertion(item), list(self._aside.values()))
+            self._aside.clear()
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
         before, values = self._place(key), rows.item_row(judged, keys)
@@ -427,8 +455,7 @@ class SqlWork:
             self._set(number, seed=False, lead=lead, updated=rows.micros(now))
 
     def _add(self, judged: Judged, keys: Iterable[str], now: datetime, seed: bool) -> int:
-        values = rows.item_row(judged, keys) | {"first_seen": rows.micros(now), "seed": seed}
-        return self._insert(item, values)
+        return self._insert(item, _item_values(judged, keys, now, seed))
 
     def _found(self, name: str, told: datetime | None, updated: datetime, seed: bool) -> None:
         if self._connection.execute(_STORY, {"id_": name}).one_or_none() is not None:
@@ -487,6 +514,10 @@ class SqlWork:
     def _delete_story(self, number: int) -> None:
         self._touch(number)
         self._connection.execute(delete(story).where(story.c.number == number))
+
+
+def _item_values(judged: Judged, keys: Iterable[str], now: datetime, seed: bool) -> dict[str, Any]:
+    return rows.item_row(judged, keys) | {"first_seen": rows.micros(now), "seed": seed}
 
 
 _insertion = cache(insert)

@@ -647,6 +647,25 @@ class TestItems:
             assert [work.add(judged(id), (), NOW) for id in ("2", "1")]
         assert [one.item.id for one in store.retained()] == ["1"]
 
+    def test_what_is_set_aside_is_there_for_whoever_asks(self, store: Store) -> None:
+        """Items of no story may be written late: their own transaction finds them, and so does every later one."""
+        with store.begin() as work:
+            for id in ("1", "2", "3"):
+                work.add_aside(judged(id, decision=Decision.DROPPED, link=f"https://x.example/{id}"), NOW)
+            asked = [(A.url, "1"), (A.url, "9"), (B.url, "1"), (B.url, "9")]
+            assert work.stored(asked) == {(A.url, "1")}
+            found = work.find(A.url, "1")
+            assert found is not None
+            assert found.first_seen == NOW
+            assert work.either(A.url, "9", "2").keys() == {"2"}
+            work.add_aside(judged("4", decision=Decision.DROPPED, link="https://x.example/4"), NOW)
+            assert [one.item.id for one in work.linked(A.url, "https://x.example/4")] == ["4"]
+            work.add_aside(judged("5", B, decision=Decision.DROPPED), NOW)
+        with store.begin() as work:
+            assert work.stored([(B.url, "5"), (A.url, "5"), (A.url, "3")]) == {(B.url, "5"), (A.url, "3")}
+            assert work.stored([]) == frozenset()
+        assert {one.item.id for one in store.retained()} == {"1", "2", "3", "4", "5"}
+
     def test_undecided_are_those_near_the_threshold_without_a_ruling(self, store: Store) -> None:
         """For review: undecided items, nearest first; a ruling takes one off the list, and its return puts it back."""
         with store.begin() as work:
