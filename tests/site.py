@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Site:
     documents: dict[str, Document] = field(default_factory=dict)  # path → document
     requests: list[Request] = field(default_factory=list)
     address: str = ""
+    takes: float = 0.0  # seconds from a request to its answer
 
     def put(self, path: str, body: bytes | str, type: str = "application/rss+xml") -> str:
         """Serve a document from now on; its address."""
@@ -58,6 +60,7 @@ def serving() -> Iterator[Site]:
             etag = f'"{hashlib.sha256(document.body).hexdigest()[:20]}"' if document else ""
             status = 404 if document is None else 304 if asked.get("if-none-match") == etag else 200
             site.requests.append(Request(self.path, asked, status))
+            time.sleep(site.takes)
             body = document.body if document and status == 200 else b""
             self.send_response(status)
             if document:

@@ -127,14 +127,16 @@ def test_the_page_can_be_served_over_ipv6(tmp_path: Path, site: Site) -> None:
 def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
     """What was asked before the stop is stored; what was not is asked by the next run, and nothing is asked twice."""
     addresses = {f"S{n}": site.put(f"/{n}", rss([(f"https://news.example/{n}", DEFECTOR[1], "")])) for n in range(40)}
-    slow = HEAD.replace("host_gap_seconds = 0", "host_gap_seconds = 0.05").replace("per_host = 16", "per_host = 1")
+    slow = HEAD.replace("host_gap_seconds = 0", "host_gap_seconds = 0.05").replace("per_host = 16", "per_host = 4")
     configure(tmp_path, addresses, slow + '[server]\nlisten = ""\n')
+    site.takes = 0.5  # so that several are under way at the stop
     with daemon(tmp_path) as process:
         eventually(lambda: len(site.requests) >= 5)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     asked = {request.path for request in site.requests}
     assert len(asked) < 40
+    site.takes = 0
     done = aggregator(tmp_path, "run", "--once")
     assert done.returncode == 0, done.stderr
     paths = [request.path for request in site.requests]

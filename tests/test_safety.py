@@ -331,10 +331,12 @@ def test_a_withdrawn_seed_outlasts_the_seed_set(world: World) -> None:
     assert world.told() == {}
 
 
-def test_a_story_that_is_merged_with_a_withdrawn_one_is_out(world: World) -> None:
+@pytest.mark.parametrize("between", [timedelta(0), HOUR], ids=["into the withdrawn one", "the withdrawn one into it"])
+def test_a_story_that_is_merged_with_a_withdrawn_one_is_out(world: World, between: timedelta) -> None:
     """And is found at any age from then on as the withdrawn one is."""
     see(world, "a", ENTRY, SWIMMER)
     withdraw(world, ENTRY["link"])
+    world.clock.advance(between)
     curator.merge(world.store, world.rules, ENTRY["link"], SWIMMER["link"], world.clock.now())
     see(world, "b", SWIMMER | {"guid": "b2", "link": "https://b.example/n/2"}, later=400 * DAY)
     assert world.told() == {}
