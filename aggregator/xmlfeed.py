@@ -104,8 +104,8 @@ def _library() -> Any:
 
 
 def _raw(entry: dict[str, Any], piece: Piece) -> Raw:
-    links = [link for link in entry.get("links", ()) if link.get("href")]
-    contents = [Text(part.get("value") or "", part.get("type") in _HTML) for part in entry.get("content", ())]
+    links = [link for link in _several(entry, "links") if link.get("href")]
+    contents = [Text(part.get("value") or "", part.get("type") in _HTML) for part in _several(entry, "content")]
     summary = _text(entry, "summary")
     return Raw(
         fingerprint=piece.fingerprint,
@@ -118,11 +118,11 @@ def _raw(entry: dict[str, Any], piece: Piece) -> Raw:
         updated=_own(entry, "updated"),
         read_published=_moment(_own(entry, "published_parsed")),
         read_updated=_moment(_own(entry, "updated_parsed")),
-        language=entry.get("language") or (entry.get("title_detail") or {}).get("language") or "",
+        language=entry.get("language") or _one(entry, "title_detail").get("language") or "",
         authors=tuple(_authors(entry)),
-        categories=tuple(tag.get("label") or tag.get("term") or "" for tag in entry.get("tags", ())),
+        categories=tuple(tag.get("label") or tag.get("term") or "" for tag in _several(entry, "tags")),
         enclosures=tuple(_enclosures(entry, links)),
-        publisher=(entry.get("source") or {}).get("title") or entry.get("news_source") or "",
+        publisher=_one(entry, "source").get("title") or entry.get("news_source") or "",
         image=_image(entry, links),
     )
 
@@ -135,16 +135,16 @@ def _enclosures(entry: dict[str, Any], links: Sequence[dict[str, Any]]) -> Itera
     for link in links:
         if link.get("rel") == "enclosure":
             yield link["href"], link.get("type") or "", link.get("length") or ""
-    for media in entry.get("media_content", ()):
+    for media in _several(entry, "media_content"):
         if media.get("url") and _type(media).startswith(("audio/", "video/")):
             yield media["url"], _type(media), media.get("filesize") or ""
 
 
 def _image(entry: dict[str, Any], links: Sequence[dict[str, Any]]) -> str:
     """The address of the picture that stands for the entry: what is made for that first, of several the widest."""
-    thumbnails = sorted(entry.get("media_thumbnail", ()), key=_width, reverse=True)
-    pictures = sorted(filter(_is_picture, entry.get("media_content", ())), key=_width, reverse=True)
-    own = [entry.get("image") or {}]  # itunes:image, which feedparser calls so
+    thumbnails = sorted(_several(entry, "media_thumbnail"), key=_width, reverse=True)
+    pictures = sorted(filter(_is_picture, _several(entry, "media_content")), key=_width, reverse=True)
+    own = [_one(entry, "image")]  # itunes:image, which feedparser calls so
     enclosed = [link for link in links if link.get("rel") == "enclosure" and _is_picture(link)]
     found = (one.get("url") or one.get("href") for one in [*thumbnails, *pictures, *own, *enclosed])
     return next(filter(None, found), "")
@@ -174,7 +174,7 @@ def _id(resolved: str, piece: Piece) -> str:
 def _text(entry: dict[str, Any], name: str) -> Text:
     """A text and whether it is HTML; RSS does not say, Atom does, and is believed."""
     value = entry.get(name) or ""
-    kind = (entry.get(f"{name}_detail") or {}).get("type")
+    kind = _one(entry, f"{name}_detail").get("type")
     return Text(value, kind in _HTML or (kind in (None, "text/plain") and has_markup(value)))
 
 
@@ -183,15 +183,27 @@ def _own(entry: dict[str, Any], name: str) -> Any:
     return dict.get(entry, name) or ""
 
 
-def _moment(parsed: time.struct_time | None) -> datetime | None:
+def _several(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """What feedparser lists under a name; an element that happens to be called so (<authors>, <links>) is text."""
+    found = entry.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _one(entry: dict[str, Any], name: str) -> dict[str, Any]:
+    """What feedparser keeps together under a name; {}: nothing, or the text of an element that is called so."""
+    found = entry.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _moment(parsed: object) -> datetime | None:
     try:
-        return datetime.fromtimestamp(calendar.timegm(parsed), UTC) if parsed else None
+        return datetime.fromtimestamp(calendar.timegm(parsed), UTC) if isinstance(parsed, time.struct_time) else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def _authors(entry: dict[str, Any]) -> Iterator[str]:
-    named = [author.get("name") for author in entry.get("authors", ()) if author.get("name")]
+    named = [author["name"] for author in _several(entry, "authors") if author.get("name")]
     yield from named or ([entry["author"]] if entry.get("author") else [])
 
 

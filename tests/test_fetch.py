@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import os
@@ -437,6 +438,19 @@ def test_deadline_holds_for_connecting_and_tls(lab: Lab) -> None:
     refused(answer, FailureKind.TEMPORARY, "0.5 seconds")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full queue refuses instead of being silent")
+def test_deadline_holds_for_a_connection_that_nobody_takes() -> None:
+    """A server too busy to accept it costs no more than the deadline."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as queue:
+        place = listener.getsockname()
+        for _ in range(3):  # what waits to be accepted, and what waits for that
+            waiting = queue.enter_context(contextlib.closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(place)
+        answer = _takes(4, lambda: ask(fetcher(timeout_seconds=0.5), f"http://127.0.0.1:{place[1]}/"))
+    refused(answer, FailureKind.TEMPORARY, "0.5 seconds")
+
+
 def test_body_is_counted_after_decompression(lab: Lab) -> None:
     """A bomb is left alone as soon as it passes the ceiling, whatever it is packed in."""
     fetch = fetcher(max_body_megabytes=0.5)
@@ -744,7 +758,7 @@ _PRIVATE = """
     :: ::1 ::127.0.0.1 ::8.8.8.8 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:0:127.0.0.1 64:ff9b::7f00:1 64:ff9b::a00:1
     64:ff9b:1::1 64:ff9b:1::808:808 100::1 2001::1 2001:0:4136:e378:8000:63bf:3fff:fdd2 2001:2::1 2001:10::1
     2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a00:1::1 2002:c0a8:101::1 3fff::1 4000::1 5f00::1 fc00::1 fd00:ec2::254
-    fe80::1 fe80::1%eth0 fec0::1 ff02::1 ff0e::1
+    2620:4f:8000::1 fe80::1 fe80::1%eth0 fec0::1 ff02::1 ff0e::1
 """
 _PUBLIC = """
     1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.1 172.15.255.255
@@ -766,6 +780,11 @@ _DISGUISED = {
     "64:ff9b::a00:1": "a private network",
     "2002:c0a8:101::1": "a private network",
     "2002:7f00:1::": "this machine",
+    "::": "this machine",
+    "::1": "this machine",
+    "fd00:ec2::254": "a private network",
+    "fec0::1": "a private network",
+    "ff02::1": "multicast",
     "fe80::1%eth0": "a link-local network",
     "::ffff:127.0.0.1%2": "this machine",
 }

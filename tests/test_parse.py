@@ -183,7 +183,9 @@ def test_every_format_is_read(form: str) -> None:
         ('{"error": 1}', "JSON, but no JSON Feed"),
         ('{"items": [', "not well-formed"),
         ("[" * 100_000, "nested too deeply"),
-        ("%PDF-1.4", "PDF"),
+        ("%PDF-1.4", "a PDF file"),
+        ("GIF89a", "a picture (GIF)"),
+        ("PK\x03\x04", "a ZIP archive"),
         ("<opml><body/></opml>", "OPML"),
         ('<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"/>', "sitemap"),
         ("<!DOCTYPE rss [", "does not end"),
@@ -454,8 +456,33 @@ def test_the_head_tells_when_and_where_to_ask_again() -> None:
     assert parse(rss(head="<ttl>99999999999</ttl>")).head.ttl is None
 
 
-def test_one_bad_entry_costs_that_entry() -> None:
+PODLOVE = "<psc:chapters xmlns:psc='http://podlove.org/simple-chapters'><psc:chapter title='x'/></psc:chapters>"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "<pubDate>2026-09-27</pubDate>",  # neither text nor link
+        f"<title>x</title>{PODLOVE}",  # a chapter that does not begin: feedparser fails
+        "<links>x</links><title>x</title><link>https://example.org/x</link>",  # what feedparser makes of it is no list
+    ],
+    ids=["empty", "chapters", "links"],
+)
+def test_one_bad_entry_costs_that_entry(bad: str) -> None:
     """The others are read, and the loss is noted."""
-    found = parse(rss(entry(1), "<pubDate>2026-09-27</pubDate>", entry(2)))
+    found = parse(rss(entry(1), bad, entry(2)))
     assert [item.id for item in found.items] == ["1", "2"]
-    assert [problem for problem in found.problems if "without text and link" in problem]
+    assert [problem for problem in found.problems if "entry" in problem and "left out" in problem]
+
+
+def test_an_entry_in_an_entry_is_part_of_it() -> None:
+    """The reader that takes it for one more gives nobody another one's text."""
+    inner = f"<title>Outer</title><guid>o</guid><item>{entry(7)}</item>"
+    assert [item.title for item in items(rss(entry(1), inner, entry(2)))] == ["Title 1", "Outer", "Title 2"]
+
+
+@pytest.mark.parametrize("name", ["authors", "links", "tags", "content", "title_detail", "published_parsed", "image"])
+def test_an_element_may_be_called_as_readers_call_what_they_found(name: str) -> None:
+    """It tells nothing, and costs nothing."""
+    (item,) = items(rss(f"{entry(1)}<{name}>Kim Lee</{name}>"))
+    assert (item.id, item.title) == ("1", "Title 1")
