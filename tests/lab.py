@@ -62,6 +62,7 @@ class Lab:
     """Use as a context manager; `route` says what each path answers, `requests` what was asked."""
 
     tls: ssl.SSLContext | None = None
+    host: str = ""  # an address of this machine; "": loopback alone, by its name
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
@@ -71,7 +72,7 @@ class Lab:
         return self.url(path)
 
     def url(self, path: str) -> str:
-        return f"{'https' if self.tls else 'http'}://localhost:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{self.host or 'localhost'}:{self.port}{path}"
 
     def seen(self, path: str) -> list[Request]:
         return [request for request in self.requests if request.path == path]
@@ -81,7 +82,7 @@ class Lab:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server((self.host or "127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
         return self

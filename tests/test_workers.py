@@ -31,6 +31,7 @@ from aggregator.workers import Crew, Equipment, Limits, program
 from tests.cluster import RunningCluster, kill
 from tests.command import NOT_SERVED, rss
 from tests.lab import Lab, Reply
+from tests.network import Far, far
 from tests.site import Site, serving
 from tests.test_daemon import DEFECTOR, eventually
 
@@ -43,6 +44,13 @@ PROCESSES = '[engine]\nkind = "processes"\nworkers = 2\n'
 @pytest.fixture(scope="module")
 def judge() -> Judge:
     return Judge(load_pack("north-korean-defectors", Path()), 0.5)
+
+
+@pytest.fixture
+def distance() -> Iterator[Far]:
+    pytest.importorskip("distributed")
+    with far() as place:
+        yield place
 
 
 @pytest.fixture
@@ -242,3 +250,69 @@ def test_a_scheduler_that_is_gone_puts_visits_off(tmp_path: Path, cluster: Runni
         clock.advance(timedelta(minutes=1))
         assert len(list(app.refresh())) == 1
     isolate.close()
+
+
+def test_a_network_that_is_cut_before_a_worker_costs_nothing(tmp_path: Path, distance: Far) -> None:
+    """Who is not heard of any more is given up, and another makes its visits; each is settled once."""
+    held = threading.Event()
+
+    def answer(connection: socket.socket, closing: threading.Event) -> None:
+        held.wait(60)
+        connection.sendall(Reply(body=rss([DEFECTOR])).bytes())
+
+    with RunningCluster(tmp_path, distance.here) as cluster, Lab(host=distance.here.host) as lab:
+        cluster.work(distance.there)
+        with opened(tmp_path / "here", dask(cluster), [lab.route(f"/{n}", answer) for n in range(4)]) as app:
+            settled: list[str] = []
+            refresh = threading.Thread(target=lambda: settled.extend(one.visit.source.name for one in app.refresh()))
+            refresh.start()
+            eventually(lambda: len(lab.requests) == 4)
+            distance.cut()
+            held.set()
+            cluster.work(distance.here)
+            refresh.join()
+            distance.mend()
+            assert sorted(settled) == ["0", "1", "2", "3"]
+            assert all(one.failures == 0 for one in app.store.health())
+            assert [len(one.members) for one in app.store.stories()] == [4]
+
+
+def test_a_network_that_is_cut_before_the_cluster_puts_visits_off(tmp_path: Path, distance: Far) -> None:
+    """A minute, with the reason in the status; once it leads there again, the same process has them made."""
+    clock, held = FixedClock(NOW), threading.Event()
+
+    def answer(connection: socket.socket, closing: threading.Event) -> None:
+        held.wait(60)
+        connection.sendall(Reply(body=rss([DEFECTOR])).bytes())
+
+    with RunningCluster(tmp_path, distance.there) as cluster, Lab(host=distance.here.host) as lab:
+        cluster.work(distance.there)
+        isolate = Cluster(cluster.address, 10, rest=0)
+        with opened(tmp_path / "here", "", [lab.route(f"/{n}", answer) for n in range(3)], clock=clock) as alone:
+            app = replace(alone, crew=Crew(isolate, clock, partial(Equipment, FETCH, "", clock, program(), READING)))
+            settled: list[str] = []
+            refresh = threading.Thread(target=lambda: settled.extend(one.visit.source.name for one in app.refresh()))
+            refresh.start()
+            eventually(lambda: len(lab.requests) == 3)
+            distance.cut()
+            refresh.join()
+            assert settled == []
+            assert {one.next_due for one in app.store.health()} == {NOW + timedelta(minutes=1)}
+            assert all("could not be made" in one.why for one in app.store.health())
+            held.set()
+            distance.mend()
+            made = eventually_made(app, clock)
+            assert sorted(made) == ["0", "1", "2"]
+            assert [len(one.members) for one in app.store.stories()] == [3]
+        isolate.close()
+
+
+def eventually_made(app: App, clock: FixedClock) -> list[str]:
+    """The sources that are visited in the minutes that follow."""
+    made = list[str]()
+    for _ in range(6):
+        clock.advance(timedelta(minutes=1))
+        made += [one.visit.source.name for one in app.refresh()]
+        if len(made) == len(app.store.health()):
+            break
+    return made
