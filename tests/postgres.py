@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -33,7 +33,11 @@ class Server:
     """One cluster; each test takes a database of its own."""
 
     port: int
+    programs: Path  # the folder with pg_dump and others
+    _folder: Path
+    _command: Sequence[str]
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         """The address for [store] url."""
@@ -48,6 +52,19 @@ class Server:
             yield self.url(name)
         finally:
             self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def start(self) -> None:
+        """Start it, also after a stop; the databases are as they were."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output, cwd="/")
+        _await(self, self._process, log)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Its "fast shutdown": whoever is connected is cut off. SIGQUIT: as if its machine had failed."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(SECONDS)
 
     def run(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         with self.connect(database) as connection:
@@ -79,18 +96,15 @@ def serving(*, lasting: bool = False) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="aggregator-postgres-"))
     try:
         _make(folder, [*prefix, str(programs / "initdb")], user)
-        server = Server(_free_port())
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": server.port}
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": (port := _free_port())}
         options = [f"--{name}={value}" for name, value in (settings | ({} if lasting else HASTY)).items()]
-        with (folder / "log").open("wb") as log:
-            command = [*prefix, str(programs / "postgres"), "-D", str(folder / "data"), *options]
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        command = [*prefix, str(programs / "postgres"), "-D", str(folder / "data"), *options]
+        server = Server(port, programs, folder, command)
         try:
-            _await(server, process, folder / "log")
+            server.start()
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # its "fast shutdown": whoever is connected is cut off
-            process.wait(SECONDS)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

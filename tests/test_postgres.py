@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +19,12 @@ from aggregator.errors import ConfigError, StoreError
 from aggregator.memory import FixedClock
 from aggregator.model import Source
 from aggregator.store import SqlStore
-from tests.command import NOT_SERVED, configure
-from tests.postgres import PASSWORD, USER, Server
+from tests.command import NOT_SERVED, aggregator, configure, feed, rss
+from tests.postgres import PASSWORD, USER, NoServer, Server
+from tests.postgres import serving as server_of_its_own
+from tests.site import Site, serving
+from tests.test_daemon import daemon, eventually
+from tests.test_subjects import COMMON, ESCAPES, REEFS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=15)
@@ -220,3 +225,81 @@ def test_a_clock_that_is_far_off_is_refused(url: str, tmp_path: Path) -> None:
         pass
     with open_app(config, FixedClock(datetime.now(UTC) + timedelta(minutes=1))):
         pass
+
+
+TITLES = (
+    "North Korean defector elected to Seoul council",
+    "North Korean defector opens a noodle restaurant in Busan",
+    "Seoul court convicts broker who helped North Korean defectors flee",
+)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server that no other test uses, and which forces each commit to disk."""
+    try:
+        with server_of_its_own(lasting=True) as server:
+            yield server
+    except NoServer as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
+def test_a_server_that_goes_away_under_a_daemon_costs_nothing(
+    tmp_path: Path, site: Site, own_server: Server, how: signal.Signals
+) -> None:
+    """What is published stays meanwhile; the daemon goes on by itself once it is back, and tells nothing twice."""
+    head = NOT_SERVED.replace("[topic]", "[schedule]\nmin_interval = '1s'\n[topic]")
+    with own_server.database() as address:
+        configure(tmp_path, {"News": put(site, *TITLES[:1])}, head.replace("sqlite:///aggregator.db", address))
+        with (tmp_path / "config.toml").open("a", encoding="utf-8") as file:
+            file.write('interval = "2s"\n')
+        with daemon(tmp_path) as process:
+            eventually(lambda: (tmp_path / "public" / "feed.json").exists() and len(feed(tmp_path)) == 1)
+            before = feed(tmp_path)
+            own_server.stop(how)
+            put(site, *TITLES)
+            eventually(lambda: "the database postgresql" in (tmp_path / "log").read_text(encoding="utf-8"))
+            assert feed(tmp_path) == before
+            own_server.start()
+            eventually(lambda: len(feed(tmp_path)) == len(TITLES))
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        assert {one["title"] for one in feed(tmp_path)} == set(TITLES)
+        assert before[0]["id"] in {one["id"] for one in feed(tmp_path)}
+
+
+def put(site: Site, *titles: str) -> str:
+    return site.put("/feed", rss([(f"https://n.example/{number}", title, "") for number, title in enumerate(titles)]))
+
+
+def test_a_copy_by_the_servers_own_means_is_put_back(tmp_path: Path, site: Site, postgres_server: Server) -> None:
+    """pg_dump and pg_restore, as the manual says: all subjects' stores at once, the same bytes, nothing asked anew."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    with postgres_server.database() as there, postgres_server.database() as back:
+        for folder, url in ((before, there), (after, back)):
+            folder.mkdir()
+            head = "".join((COMMON, f'[store]\nurl = "{url}"\n', ESCAPES, REEFS))
+            configure(folder, {"News": put(site, *TITLES)}, head)
+        assert aggregator(before, "run", "--once").returncode == 0
+        server_program(postgres_server, "pg_dump", there, "--format=custom", f"--file={tmp_path}/aggregator.dump")
+        server_program(postgres_server, "pg_restore", back, "--no-owner", f"{tmp_path}/aggregator.dump")
+        done = aggregator(after, "run", "--once", "--now")
+        assert done.returncode == 0, done.stderr
+        assert aggregator(after, "check").returncode == 0
+    assert [request.status for request in site.requests] == [200, 304]
+    folders = [{path.name: path.read_bytes() for path in (one / "public").glob("*.[xj]*")} for one in (before, after)]
+    assert folders[0] == folders[1]
+    assert len(feed(after)) == len(TITLES)
+
+
+def server_program(server: Server, name: str, url: str, *arguments: str) -> None:
+    """Run one of the programs that come with a server, on one of its databases."""
+    address = url.replace("+psycopg", "")
+    subprocess.run([server.programs / name, f"--dbname={address}", *arguments], check=True, capture_output=True)
