@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import kubernetes_validate
 import pytest
@@ -22,6 +24,9 @@ from aggregator.config import load
 from aggregator.health import Overview
 from aggregator.metrics import metrics
 from aggregator.model import Source, SourceHealth
+from tests.command import HEAD, configure, rss
+from tests.site import serving
+from tests.test_daemon import DEFECTOR, daemon, eventually, free_port, get
 
 ROOT = Path(__file__).parent.parent
 CONTRIB = ROOT / "contrib"
@@ -73,8 +78,11 @@ def test_figures_tell_of_all_and_of_each_source() -> None:
 
 # --- Prometheus and Grafana -------------------------------------------------------------------------------------
 
-PROMTOOL = shutil.which("promtool") or shutil.which(ROOT / "build" / "prometheus" / "usr" / "bin" / "promtool")
+UNPACKED = ROOT / "build" / "prometheus" / "usr" / "bin"
+PROMTOOL = shutil.which("promtool") or shutil.which(UNPACKED / "promtool")
+PROMETHEUS = shutil.which("prometheus") or shutil.which(UNPACKED / "prometheus")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="Prometheus' promtool is not here")
+needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not here")
 
 
 def promtool(*arguments: str | Path, text: str | None = None) -> None:
@@ -124,6 +132,54 @@ def test_alerts_and_dashboard_ask_for_figures_that_there_are() -> None:
     told = {name for name, *_ in figures(metrics(OVERVIEW, "1.2"))}
     asked = set(re.findall(r"\b(?:aggregator|process)_\w+", (CONTRIB / "alerts.yml").read_text() + " ".join(shown())))
     assert asked <= told
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Callable[..., Any]]:
+    """A real one, set up as for containers but that it asks one address, and every second; asks its API."""
+    shutil.copy(CONTRIB / "alerts.yml", folder)
+    config = yaml.safe_load((CONTRIB / "compose" / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = ["alerts.yml"]
+    del config["scrape_configs"][0]["dns_sd_configs"]
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    files = ("--config.file=prometheus.yml", f"--storage.tsdb.path={folder}/figures")
+    with (folder / "prometheus.log").open("w") as log:
+        command = [str(PROMETHEUS), *files, f"--web.listen-address=127.0.0.1:{port}"]
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+
+    def ask(path: str, **asked: str) -> Any:
+        status, answer = get(f"http://127.0.0.1:{port}/api/v1/{path}?{urlencode(asked)}")
+        return json.loads(answer)["data"] if status == 200 else None
+
+    try:
+        eventually(lambda: ask("targets") is not None)
+        yield ask
+    finally:
+        process.kill()
+        process.wait()
+
+
+@needs_prometheus
+def test_a_real_prometheus_reads_a_real_daemon(tmp_path: Path) -> None:
+    """It takes the figures, judges every rule, answers what the dashboard asks, and sees that a daemon is gone."""
+    with serving() as site:
+        sources = {"Good": site.put("/good", rss([DEFECTOR])), "Bad": f"{site.address}/bad"}
+        listen = f"127.0.0.1:{free_port()}"
+        configure(tmp_path, sources, f'{HEAD}[server]\nlisten = "{listen}"\n')
+        with prometheus(tmp_path, listen) as ask:
+            with daemon(tmp_path):
+                failing = 'aggregator_source_state{job="aggregator",source="Bad",state="failing"} == 1'
+                eventually(lambda: bool((ask("query", query=failing) or {}).get("result")))
+                rules = ask("rules")["groups"][0]["rules"]
+                assert [(one["name"], one["lastError"]) for one in rules if one["health"] == "err"] == []
+                answers = {asked: ask("query", query=asked.replace("$job", ".*")) for asked in shown()}
+                told = {asked for asked, answer in answers.items() if answer["result"]}
+                assert {asked for asked in answers if "offset" not in asked and "rate(" not in asked} <= told
+            down = {"alertname": "AggregatorDown", "severity": "critical"}
+            eventually(lambda: any(down.items() <= one["labels"].items() for one in ask("alerts")["alerts"]))
 
 
 def test_panels_stand_beside_each_other() -> None:

@@ -1,16 +1,16 @@
-"""What the store costs: prints a table. `python tests/benchmarks/bench_store.py [items]`, by default 100,000 items.
+"""What the store costs: prints a table. `python tests/benchmarks/bench_store.py [items] [--postgresql]`, 100,000 items.
 
 Times are CPU seconds of this process divided by the count, with the disk's share (fsync) apart as wall time.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import resource
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,13 +33,13 @@ from aggregator.model import (
     Visit,
 )
 from aggregator.store import SqlStore
+from tests import postgres
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCES = 10_000
 ENTRIES = 30  # fingerprints a source
 KEYS = 15  # an item
 PER_STORY = 3
-BY_TURNS = 100_000  # items added as settling adds them; more are written in bulk
 DRAW = random.Random(1)
 TEXTS = [" ".join(f"word{DRAW.randrange(20_000)}" for _ in range(60)) for _ in range(1_000)]
 
@@ -212,22 +212,37 @@ def looks(store: SqlStore, items: int) -> None:
             work.add(judged(n, Decision.DROPPED), (), NOW)
 
 
+@contextmanager
+def emptied(postgresql: bool) -> Iterator[tuple[str, Callable[[], int]]]:
+    """The address of a new database, and a function that tells its size in bytes."""
+    if not postgresql:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "store.db"
+            yield f"sqlite:///{path}", lambda: path.stat().st_size
+        return
+    with postgres.serving() as server, server.database() as url:
+        yield url, lambda: int(str(server.run(f"SELECT pg_database_size('{url.rpartition('/')[2]}')")[0][0]))
+
+
 def main() -> None:
-    items = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("items", type=int, nargs="?", default=100_000)
+    parser.add_argument("--postgresql", action="store_true", help="on a server of its own, without fsync")
+    parser.add_argument("--by-turns", type=int, default=100_000, help="so many are added as settling adds them")
+    given = parser.parse_args()
     print(f"{'':<60} {'CPU':>9} {'wall':>9}            peak memory")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "store.db"
-        store = SqlStore(f"sqlite:///{path}")
+    with emptied(given.postgresql) as (url, size):
+        store = SqlStore(url)
         visits(store)
         first = 0
-        for last in [size for size in (1_000, 10_000, 100_000, 1_000_000) if size < items] + [items]:
-            (fill if last <= BY_TURNS else fill_in_bulk)(store, first, last)
+        for last in [one for one in (1_000, 10_000, 100_000, 1_000_000) if one < given.items] + [given.items]:
+            (fill if last <= given.by_turns else fill_in_bulk)(store, first, last)
             looks(store, last)
             first = last
-        print(f"{'size of the file':<60} {path.stat().st_size / 2**20:>9.0f} MB")
+        print(f"{'size of the database':<60} {size() / 2**20:>9.0f} MB")
         store.close()
         with timed("open", 1, "start"):
-            SqlStore(f"sqlite:///{path}").close()
+            SqlStore(url).close()
 
 
 if __name__ == "__main__":
