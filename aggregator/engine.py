@@ -327,7 +327,7 @@ class Children:
         from pebble import ProcessPool
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["__main__", *self._preload])
+        context.set_forkserver_preload(["__main__", "pebble", __name__, *self._preload])
         return ProcessPool(
             self._workers,
             max_tasks=_CALLS,
