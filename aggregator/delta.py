@@ -196,6 +196,8 @@ class _Cutter:
             self._parser.Parse(self.data, True)
         except expat.ExpatError as error:
             return f"{expat.ErrorString(error.code)}, line {error.lineno}"
+        finally:  # the parser holds us, and we the document: all three would wait for the garbage collector
+            self._parser.StartElementHandler = self._parser.EndElementHandler = None
         return None
 
     def result(self, *problems: str) -> Sliced:
