@@ -106,15 +106,15 @@ def _stoppable(opened: App) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _progress(opened: App, *, everything: bool) -> list[Settled]:
+def _progress(opened: App, *, everything: bool) -> list[report.Result]:
     """The visits, with a bar on a terminal and a line a visit elsewhere."""
     visits = opened.refresh(everything=everything)
     if err.is_terminal:
         from rich.progress import track
 
         total = len(opened.config.listed(enabled=True))
-        return list(track(visits, "visiting", total=total, console=err, transient=True))
-    return [_said(settled) for settled in visits]
+        return list(map(report.result, track(visits, "visiting", total=total, console=err, transient=True)))
+    return [report.result(_said(settled)) for settled in visits]
 
 
 def _said(settled: Settled) -> Settled:

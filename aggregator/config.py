@@ -172,6 +172,9 @@ def _with_token(server: Server, environ: Mapping[str, str]) -> tuple[Server, lis
 def _with_secrets(tables: list[SourceTable], environ: Mapping[str, str]) -> tuple[list[SourceTable], list[str]]:
     sources, problems = [], []
     for number, table in enumerate(tables, 1):
+        if not table.headers:
+            sources.append(table)
+            continue
         headers = {}
         for name, value in table.headers.items():
             headers[name], missing = _expand(value, environ)

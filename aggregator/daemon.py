@@ -29,7 +29,6 @@ from aggregator.ports import Clock
 from aggregator.push import Push
 from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app, build_several
-from aggregator.settle import Settled
 from aggregator.several import load_all, open_all
 from aggregator.version import version
 from aggregator.visiting import hubs
@@ -126,13 +125,13 @@ class Rounds:
         """Visit what is due and publish what it brought, now and then on the way, too."""
         service.tell(service.ALIVE)
         self._keep_up()
-        outcomes: list[Settled] = []
+        outcomes: list[report.Result] = []
         for settled in self._app.refresh(limit=AT_ONCE):
             service.tell(service.ALIVE)
             log.info("%s", report.line(settled))
             if self.push:
                 self.push.consider(settled)
-            outcomes.append(settled)
+            outcomes.append(report.result(settled))
             self._unpublished = self._unpublished or settled.changed
             self._publish_after(PUBLISH)
         if outcomes:

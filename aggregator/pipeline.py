@@ -110,13 +110,13 @@ def refresh(
     now = clock.now()
     lane, holds = manners.lane, manners.holds
     tasks = store.claim(now, LEASE, limit=limit, everything=everything, gap=manners.gap)
-    waiting = {task.source.url: task for task in tasks}
+    waiting, tasks = {task.source.url: task for task in tasks}, ()  # each is let go once its visit is settled
     placed: list[int] = []
     unmade: dict[str, Unmade] = {}
     ask = partial(_ask, make, clock, lane, holds, unmade)
     sharing = Sharing(followers)
     try:
-        with closing(engine.batches(ask, tasks, lane, TOGETHER)) as ended:
+        with closing(engine.batches(ask, iter(tuple(waiting.values())), lane, TOGETHER)) as ended:
             for group in _grouped(ended):
                 _spare_hosts(store, group)
                 met = [(visit, waiting[visit.source.url].rhythm) for visit in group]

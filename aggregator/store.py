@@ -111,23 +111,25 @@ class SqlStore:
 
     def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
         listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
-        entries = [rows.source_row(one, enabled, position) for position, (one, enabled) in enumerate(listed)]
+        wanted = {one.url: (one, enabled, place) for place, (one, enabled) in enumerate(listed)}
+        changed, renamed = list[dict[str, Any]](), list[str]()
         with self._database.writing() as connection:
-            rows_there = connection.execute(select(source.c.url, source.c.name, source.c.host)).all()
-            known, hosts = ({row.url: row.name for row in rows_there}, {row.url: row.host for row in rows_there})
-            for entry in entries:
-                entry["host"] = hosts.get(entry["url"]) or registrable_domain(entry["url"])
-            connection.execute(update(source).values(position=None))
-            new = [entry for entry in entries if entry["url"] not in known]
-            if old := [{**entry, "url_": entry["url"]} for entry in entries if entry["url"] in known]:
-                connection.execute(update(source).where(source.c.url == bindparam("url_")), old)
-            if new:
-                urls = [{"url": entry["url"]} for entry in new]
-                connection.execute(insert(source), new)
+            for row in connection.execute(select(source)):  # of 10,000 that stay as they are, none is written
+                one = wanted.pop(row.url, None)
+                after = {**row._asdict(), "position": None} if one is None else _source_row(*one, row.host)
+                if after != row._asdict():
+                    changed.append({**after, "url_": row.url})
+                if after["name"] != row.name:
+                    renamed.append(row.url)
+            if changed:
+                connection.execute(update(source).where(source.c.url == bindparam("url_")), changed)
+            if wanted:
+                urls = [{"url": url} for url in wanted]
+                connection.execute(insert(source), [_source_row(*one) for one in wanted.values()])
                 connection.execute(insert(rhythm).values(due=rows.micros(now), **_UNVISITED), urls)
                 connection.execute(insert(memory).values(warning="", title=""), urls)
                 connection.execute(insert(sentence).values(counts="[]"), urls)
-            fulltext.rename(connection, [one.url for one, _ in listed if known.get(one.url, one.name) != one.name])
+            fulltext.rename(connection, renamed)
             _free_abandoned(connection)
         self._listed = {one.url: one for one, _ in listed}
 
@@ -491,6 +493,11 @@ _TOLD = (
     .where(story.c.told.is_not(None))
     .order_by(story.c.told.desc(), story.c.dated.desc(), story.c.id)
 )
+
+
+def _source_row(one: Source, enabled: bool, position: int, host: str | None = None) -> dict[str, Any]:
+    """All columns of a listed source; `host`: as it was when it was listed first."""
+    return {**rows.source_row(one, enabled, position), "host": host or registrable_domain(one.url)}
 
 
 def _newest(connection: Connection, wanted: ColumnElement[bool], limit: int | None = None) -> tuple[StoredStory, ...]:
