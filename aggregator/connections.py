@@ -101,9 +101,11 @@ class Connection(H11Protocol):
 
 
 def _make_room(connections: Iterable[Connection], most: int) -> None:
-    """Where there are too many, end the one that has waited longest for the client who holds most of them."""
+    """Where there are too many, end one of the client who holds most: the one that has waited longest for it.
+
+    One that is being answered only where none waits: who asks without end must not crowd out others either.
+    """
     held = [one for one in connections if not one.over]
-    waiting = [one for one in held if one.waits]
-    if len(held) > most and waiting:
+    if len(held) > most:
         shares = Counter(one.who for one in held)
-        min(waiting, key=lambda one: (-shares[one.who], one.moved)).end()
+        min(held, key=lambda one: (-shares[one.who], not one.waits, one.moved)).end()

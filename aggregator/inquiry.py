@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
 AT_ONCE = 2  # searches; with 100,000 stories the costliest takes 0.1 s a word, and settling must not wait for many
+IN_LINE = 8  # searches that wait for their turn, each in a thread; all other answers have 30 threads left
 PATIENCE = 3.0  # seconds that a search waits for its turn
 
 
@@ -30,32 +32,54 @@ def routes(search: Search) -> list[Route]:
     """/search and /search.atom."""
     from starlette.routing import Route
 
-    turn = threading.BoundedSemaphore(AT_ONCE)
+    turns = _Turns()
 
     def show_page(request: Request) -> Response:
         def answer() -> tuple[bool, bytes]:
             return search.page(_wanted(request), _number(request.query_params.get("page", "1")))
 
-        return _answer(request, answer, turn, "text/html; charset=utf-8")
+        return _answer(request, answer, turns, "text/html; charset=utf-8")
 
     def show_feed(request: Request) -> Response:
-        return _answer(request, lambda: search.feed(_wanted(request)), turn, "application/atom+xml; charset=utf-8")
+        return _answer(request, lambda: search.feed(_wanted(request)), turns, "application/atom+xml; charset=utf-8")
 
     methods = ["GET", "HEAD", "OPTIONS"]
     return [Route("/search", show_page, methods=methods), Route("/search.atom", show_feed, methods=methods)]
 
 
-def _answer(
-    request: Request, answer: Callable[[], tuple[bool, bytes]], turn: threading.BoundedSemaphore, kind: str
-) -> Response:
+class _Turns:
+    """Who searches now, and who waits for it in a short line; there is no room for more."""
+
+    def __init__(self) -> None:
+        self._now = threading.BoundedSemaphore(AT_ONCE)
+        self._here = threading.BoundedSemaphore(AT_ONCE + IN_LINE)
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether it is one's turn, which may have to be waited for; False: that takes too long."""
+        if not self._here.acquire(blocking=False):
+            yield False
+            return
+        try:
+            if not self._now.acquire(timeout=PATIENCE):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                self._now.release()
+        finally:
+            self._here.release()
+
+
+def _answer(request: Request, answer: Callable[[], tuple[bool, bytes]], turns: _Turns, kind: str) -> Response:
     from starlette.responses import PlainTextResponse
 
-    if not turn.acquire(timeout=PATIENCE):
-        return PlainTextResponse("Others are searching at the moment; please try again.\n", 503, {"retry-after": "5"})
-    try:
+    with turns.turn() as mine:
+        if not mine:
+            wait = {"retry-after": "5"}
+            return PlainTextResponse("Others are searching at the moment; please try again.\n", 503, wait)
         well, content = answer()
-    finally:
-        turn.release()
     if not well and not kind.startswith("text/html"):
         kind = "text/plain; charset=utf-8"
     coding = best_coding(request.headers.get("accept-encoding", ""))

@@ -160,12 +160,13 @@ class Held:
         ([Held("a", 3), Held("a", 2, waits=False), Held("a", 4), Held("b", 1)], [0]),
         ([Held("a", 3), Held("a", 2, over=True), Held("b", 4), Held("b", 1)], []),
         ([Held("a", 3), Held("b", 2), Held("c", 4), Held("d", 1)], [3]),
-        ([Held("a", 3, waits=False) for _ in range(4)], []),
+        ([*(Held("a", n, waits=False) for n in (3, 2, 4)), Held("a", 5)], [3]),
+        ([*(Held("a", n, waits=False) for n in (3, 2, 4)), Held("b", 1)], [1]),
         ([Held("a", 3), Held("a", 2), Held("a", 4)], []),
     ],
 )
 def test_room_is_made_by_who_has_most_and_waited_longest(held: list[Held], ended: list[int]) -> None:
-    """With three allowed; who is being answered stays, and what is ended already counts no more."""
+    """With three allowed; who is being answered stays as long as another can go, what is ended counts no more."""
     before = [one.over for one in held]
     _make_room(cast(list[Connection], held), 3)
     assert [n for n, one in enumerate(held) if one.over and not before[n]] == ended
