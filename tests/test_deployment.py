@@ -200,6 +200,16 @@ def manifests() -> Iterator[dict[str, Any]]:
     yield from yaml.safe_load_all((CONTRIB / "kubernetes.yaml").read_text())
 
 
+HADOLINT = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed")
+def test_the_container_file_is_well_made() -> None:
+    """hadolint has nothing to say, nor ShellCheck, which it asks about each command."""
+    done = subprocess.run([str(HADOLINT), "--no-color", "--failure-threshold", "style", "Containerfile"], cwd=ROOT)
+    assert done.returncode == 0
+
+
 def test_the_compose_file_is_one() -> None:
     """By the published schema of compose files, which check-jsonschema brings along."""
     path = CONTRIB / "compose" / "compose.yaml"
