@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aggregator import parse
@@ -70,6 +70,8 @@ lines_of_exports = st.lists(st.text(st.characters(codec="utf-8"), max_size=40) |
 
 @settings(max_examples=60)
 @given(lines_of_exports, st.booleans())
+@example(["[" * 100_000], True)
+@example(['{"table": "setting", "row": {"name": "c"}}', '{"lines": 2}'], True)  # its value is missing
 def test_any_lines_are_an_export_or_refused_in_words(lines: list[str], headed: bool) -> None:
     """And where they are refused, no store is left."""
     with tempfile.TemporaryDirectory() as folder:

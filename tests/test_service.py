@@ -80,6 +80,14 @@ def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     subprocess.run(judged, check=True, capture_output=True)
 
 
+def test_the_unit_gives_up_what_matters_most() -> None:
+    """Each by itself changes the exposure little: rights to write, to gain others, and a user of its own."""
+    lines = UNIT.read_text().splitlines()
+    given_up = {"ProtectSystem=strict", "ProtectHome=yes", "NoNewPrivileges=yes", "CapabilityBoundingSet="}
+    assert {*given_up, "DynamicUser=yes", "SystemCallFilter=~@privileged", "PrivateDevices=yes"} <= {*lines}
+    assert not [line for line in lines if line.startswith(("User=root", "ReadWritePaths=/ "))]
+
+
 def test_the_container_runs_as_nobody_and_builds_what_is_locked() -> None:
     """From a base named by its version, with digests checked, as a user by number."""
     lines = (ROOT / "Containerfile").read_text().splitlines()
