@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_engine.py [1000 10000] [--kinds threads dask processes] [--workers 1 2 4]
 
-A server in a process of its own answers 200 ms late for so many sources of 30 entries, first with all, then that
-nothing changed. A worker is a process with so many threads that wait for sources; of `processes`, so many processes.
+A server in a process of its own answers 200 ms late for so many sources of 30 (--entries) entries, first with all, then
+that nothing changed. A worker is a process with so many threads that wait for sources; of `processes`, so many of them.
 CPU is of the process that hands out and settles, and of all that visit, in milliseconds a visit; bytes are what
 travels to a worker and back, without what the framework adds. The scheduler's CPU counts as the workers'. Memory is the
 most that the process that hands out has taken so far, and the store what its file has grown to.
@@ -41,6 +41,7 @@ from aggregator.engine import Children
 from aggregator.model import Changed
 from aggregator.ports import Isolate
 from aggregator.workers import Crew, Equipment, Limits, program
+from tests.benchmarks import bench_poll
 from tests.benchmarks.bench_poll import CONFIG, answer
 
 R = TypeVar("R")
@@ -190,7 +191,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=["threads", "dask", "processes"])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--entries", type=int, default=30, help="of each document")
     wanted = parser.parse_args()
+    bench_poll.ENTRIES = wanted.entries
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     server = multiprocessing.get_context("fork").Process(target=serve, args=(listener,), daemon=True)
     server.start()
