@@ -1,9 +1,10 @@
 """What whole polls cost: `aggregator run --once` beside the library reader, bare requests, lxml and fastfeedparser.
 
-    python tests/benchmarks/bench_poll.py [100 1000 10000] [--far [100 1000]] [--real] [--threads 16]
+    python tests/benchmarks/bench_poll.py [100 1000 10000] [--far [100 1000]] [--real] [--off] [--alone] [--threads 16]
 
 A server in a process of its own answers on loopback for so many sources of 30 entries, one of them on the subject, or,
-with `--real`, for the real documents among the tests' data, over and over. They are read for the first time, again when
+with `--real`, for the real documents among the tests' data, over and over; with `--off` none is on the subject, which
+spares the first load the folding of as many stories as there are sources. They are read for the first time, again when
 nothing changed (304), again with one new entry in each, again with one in each fiftieth, and again when the server
 sends the same bytes without validators. Those that are `--far` answer 200 ms late, over HTTPS, each under a name and a
 certificate of its own: the names lead to loopback inside the processes that are measured, and nowhere else.
@@ -11,7 +12,7 @@ certificate of its own: the names lead to loopback inside the processes that are
 CPU is user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
 brackets); memory is that of the largest process; the walk of lxml and the reading by fastfeedparser are over the same
 bytes. The last ratio is reader's CPU to ours, starts included in both. What is measured beside us is installed into
-build/bench.
+build/bench, and left out with `--alone`, for reader takes minutes for 10,000 sources.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import math
 import multiprocessing
 import os
 import random
@@ -62,6 +64,7 @@ WORDS = TEXT.split()
 REAL: list[Sliced] = []  # the documents that are served, where they are real ones
 FOLDER = Path(__file__).parent.parent / "data" / "feeds"
 MOST_NEW = 2  # entries that come during a measurement
+TOLD = {7}  # numbers of the entries of each source that are on the subject
 CONFIG = """
 [feed]
 output = "public"
@@ -122,7 +125,7 @@ def entry(source: int, number: int) -> bytes:
     draw = random.Random(source * 1_000 + number)
     text = " ".join(draw.choices(WORDS, k=120)).capitalize() + ". " + " ".join(draw.choices(WORDS, k=40)) + "."
     title = " ".join(draw.choices(WORDS, k=8))
-    if number == 7:
+    if number in TOLD:
         title = f"North Korean defector: {title}"
     link = f"https://site{source}.example.org/{number}"
     return (
@@ -295,6 +298,7 @@ class Round:
     threads: int
     state: tuple[Synchronized[int], ...]
     place: str
+    beside: bool = True  # measure the other libraries, too
 
     def configure(self) -> None:
         known = "" if REAL else 'language = "en"\n'
@@ -321,9 +325,11 @@ class Round:
         ours = run([*command, *options], self.folder)
         idle = run(command, self.folder)
         limit = bare(self.urls, self.threads, tags)
-        other = run([python(), "-c", READER, "reader.db", str(self.threads), *self.urls], self.folder)
-        new = self.state[1].value
-        alone = [walk(self.count, new), read_fast(self.count, new, self.folder)]
+        new, other = self.state[1].value, Cost(math.nan, math.nan, math.nan)
+        alone = [walk(self.count, new), math.nan]
+        if self.beside:
+            other = run([python(), "-c", READER, "reader.db", str(self.threads), *self.urls], self.folder)
+            alone[1] = read_fast(self.count, new, self.folder)
         each = [f"{seconds / self.count * 1000:6.2f}" for seconds in (limit.cpu, *alone, other.cpu)]
         line = f"{self.count:6} {self.place:5} {name:11} {(ours.cpu - idle.cpu) / self.count * 1000:6.2f}"
         line += f" [{idle.cpu:4.2f} s] {ours.wall:6.1f} s {ours.peak:4.0f} MB  {'  '.join(each)} {other.wall:6.1f} s"
@@ -351,10 +357,16 @@ def main() -> None:
     parser.add_argument("counts", type=int, nargs="*", default=[100, 1_000, 10_000], help="numbers of sources")
     parser.add_argument("--far", type=int, nargs="*", default=[100, 1_000], help="the same, over HTTPS and late")
     parser.add_argument("--real", action="store_true", help="serve the documents of the tests' data")
+    parser.add_argument("--off", action="store_true", help="no entry is on the subject")
+    parser.add_argument("--alone", action="store_true", help="nothing is measured beside us but bare requests and lxml")
     parser.add_argument("--threads", type=int, default=16)
     wanted = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a start that compiles all libraries anew is nobody's
+    if wanted.off:
+        TOLD.clear()
     REAL.extend(real_documents() if wanted.real else ())
-    print(f"{install()}; ours: urllib3 {version('urllib3')}, feedparser {version('feedparser')}\n{HEADINGS}", end="")
+    others = "alone" if wanted.alone else install()
+    print(f"{others}; ours: urllib3 {version('urllib3')}, feedparser {version('feedparser')}\n{HEADINGS}", end="")
     ctypes.CDLL(None).prctl(36, 1)  # Linux: PR_SET_CHILD_SUBREAPER, so that parsing processes are counted
     os.setpgrp()
     exec(RESOLVE, {})  # for the bare requests
@@ -367,7 +379,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder, authority.cert_pem.tempfile() as trusted:
                 os.environ |= {"SSL_CERT_FILE": trusted, "REQUESTS_CA_BUNDLE": trusted}
                 urls = [f"{bases[place].format(source)}/{count}/{source}" for source in range(count)]
-                Round(count, urls, Path(folder), wanted.threads, state, place).measure()
+                Round(count, urls, Path(folder), wanted.threads, state, place, not wanted.alone).measure()
     finally:
         for server, _ in servers.values():
             server.kill()
