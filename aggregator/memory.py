@@ -482,7 +482,10 @@ class MemoryStore:
 
     def subscribe(self, token: str, one: Subscription | None) -> None:
         with self._writing() as state:
-            state.subscriptions.pop(token, None)
+            known = state.subscriptions.pop(token, None)
+            if known is not None and (one is None or not one.stands) and known.source in state.sources:
+                told = state.sources[known.source]
+                state.sources[known.source] = replace(told, rhythm=replace(told.rhythm, by_push=False))
             if one is not None:
                 state.subscriptions[token] = one
 

@@ -338,6 +338,11 @@ class Subscription:
     until: datetime | None = None  # confirmed for so long; None: not confirmed
     leaving: bool = False  # to be ended
 
+    @property
+    def stands(self) -> bool:
+        """Whether the hub confirmed it, and it is not being left."""
+        return self.until is not None and not self.leaving
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

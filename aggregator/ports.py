@@ -331,7 +331,10 @@ class Store(Protocol):
         ...
 
     def subscribe(self, token: str, one: Subscription | None) -> None:
-        """Remember a subscription as it is now; None: forget it."""
+        """Remember a subscription as it is now; None: forget it.
+
+        While it is not confirmed, or being left, its source is asked as one that no hub tells of.
+        """
         ...
 
     def release(self, tasks: Iterable[Task]) -> None:

@@ -75,6 +75,9 @@ class Push:
                 self._ask(replace(one, leaving=True, tries=0), now)
             elif one.leaving and one.tries >= _MOST_TRIES:
                 self._remember(one.token, None)
+            elif one.until is not None and now >= one.until and not one.leaving:
+                self._remember(one.token, replace(one, until=None))
+                log.warning("the hub of %s did not renew: it is asked as often as without one", one.source)
             elif websub.is_to_ask(one, now):
                 self._ask(one, now)
         for address, (due, _) in tuple(self._untold.items()):

@@ -187,6 +187,9 @@ class SqlStore:
 
     def subscribe(self, token: str, one: Subscription | None) -> None:
         with self._database.writing() as connection:
+            if one is None or not one.stands:
+                whose = select(subscription.c.source).where(subscription.c.token == token)
+                connection.execute(update(rhythm).where(rhythm.c.url.in_(whose)).values(by_push=False))
             connection.execute(delete(subscription).where(subscription.c.token == token))
             if one is not None:
                 connection.execute(insert(subscription), rows.subscription_row(one))

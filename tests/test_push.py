@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +21,14 @@ import pytest
 
 from aggregator import tables, websub
 from aggregator.hub import Hubs
-from aggregator.model import Changed, FeedHead, Freshness, Source, Unchanged, Visit
+from aggregator.model import Changed, FeedHead, Freshness, Source, Subscription, Unchanged, Visit
+from aggregator.push import Push
+from aggregator.visiting import hubs
 from tests.command import HEAD, aggregator, configure, rss
-from tests.lab import Lab, Reply
+from tests.lab import Lab, Misbehave, Reply, reset
 from tests.site import Site, serving
 from tests.test_daemon import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
+from tests.test_manners import Guest
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -201,6 +205,31 @@ def test_removed_source_is_unsubscribed(tmp_path: Path, site: Site, hub: Hub) ->
     assert [form["hub.mode"] for form in hub.log] == ["subscribe", "unsubscribe"]
 
 
+def test_delivery_during_a_visit_loses_nothing(tmp_path: Path, hub: Hub) -> None:
+    """It waits for the visit to the same source that another process makes: what either brought is told, once."""
+    port, late = free_port(), ("https://news.example/3", "Defector from North Korea reaches Seoul", "")
+    with Lab() as lab:
+        address = lab.url("/1")
+        first, then = (with_hub(rss(entries), hub.address, address) for entries in ([DEFECTOR], [SWIMMER, DEFECTOR]))
+        lab.route("/1", Reply(200, (), first), Reply(200, (), then, delay=3))
+        configure(tmp_path, {"First": address}, listening(port, callback=f"http://127.0.0.1:{port}/in"))
+        with daemon(tmp_path):
+            eventually(lambda: len(hub.subscribers) == 1)
+            visiting = threading.Thread(target=aggregator, args=(tmp_path, "run", "--once", "--now"))
+            visiting.start()
+            eventually(lambda: len(lab.seen("/1")) == 2)
+            hub.distribute(address, rss([late]))
+            assert visiting.is_alive()
+            visiting.join()
+            eventually(lambda: late[1] in get(f"http://127.0.0.1:{port}/feed.json")[1])
+            told = json.loads(get(f"http://127.0.0.1:{port}/feed.json")[1])["items"]
+            again = aggregator(tmp_path, "run", "--once", "--now").stdout
+    assert sorted(item["title"] for item in told) == sorted([DEFECTOR[1], SWIMMER[1], late[1]])
+    assert "0 new items, 0 kept" in again
+    assert len(lab.seen("/1")) == 3
+    assert "lost" not in (tmp_path / "log").read_text()
+
+
 def test_single_run_tells_the_hub(tmp_path: Path, site: Site, hub: Hub) -> None:
     """`run --once` publishes as the daemon does; a second run, with nothing new, says nothing."""
     head = HEAD + f'[server]\nlisten = ""\n[push]\nhub = "{hub.address}"\n'
@@ -228,6 +257,102 @@ def test_a_hub_that_leads_nowhere_is_told_in_words(target: str) -> None:
         address = lab.route("/hub", Reply(307, (("Location", target),)))
         allowed = Hubs(tables.Fetch(allow_private_addresses=True), "x")
         assert "localhost" in (allowed.post(address, {"hub.mode": "publish", "hub.url": "x"}) or "")
+
+
+# A hub that fails
+
+
+class Subscriber:
+    """A guest whose daemon speaks to hubs, with time as an argument."""
+
+    def __init__(self, folder: Path, lab: Lab) -> None:
+        self.guest = Guest(folder, lab)
+        self.guest.configure('[push]\ncallback = "http://127.0.0.1:9/in"\n', News=lab.url("/feed"))
+        self.push = Push(lambda: self.guest.app, hubs(self.guest.app.config), lambda: None)
+
+    def live(self, length: timedelta) -> list[datetime]:
+        """The moments at which the source is asked in a time to come, while hubs are spoken to each ten minutes."""
+        end, asked = self.now + length, []
+        while self.now < end:
+            for settled in self.guest.visit():
+                asked.append(self.now)
+                self.push.consider(settled)
+            self.push.tend()
+            self.guest.clock.advance(timedelta(minutes=10))
+        return asked
+
+    @property
+    def now(self) -> datetime:
+        return self.guest.clock.now()
+
+    def subscription(self) -> Subscription:
+        (one,) = self.guest.app.store.subscriptions()
+        return one
+
+    def confirm(self, lease: timedelta) -> None:
+        one = self.subscription()
+        query = {"hub.mode": "subscribe", "hub.topic": one.topic, "hub.challenge": "c"}
+        assert self.push.hear(one.token, query | {"hub.lease_seconds": f"{lease.total_seconds():.0f}"}) == (200, "c")
+
+    def deliver(self, body: bytes) -> None:
+        one, visits = self.subscription(), len(self.guest.app.store.visits(99))
+        signature = "sha256=" + hmac.new(one.secret.encode(), body, hashlib.sha256).hexdigest()
+        assert self.push.deliver(one.token, signature, "application/rss+xml", body)
+        eventually(lambda: len(self.guest.app.store.visits(99)) > visits)
+
+    def close(self) -> None:
+        self.push.close()
+        self.guest.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def subscriber(tmp_path: Path, lab: Lab) -> Iterator[Subscriber]:
+    with closing(Subscriber(tmp_path, lab)) as subscriber:
+        yield subscriber
+
+
+@pytest.mark.parametrize("answer", [Reply(202), Reply(500), Reply(404), reset, None])
+def test_a_hub_that_does_not_confirm_changes_no_visit(
+    tmp_path: Path, lab: Lab, subscriber: Subscriber, answer: Reply | Misbehave | None
+) -> None:
+    """It fails, says nothing more or is not there: the source is asked when it would be, and the hub ever later."""
+    hub = f"http://127.0.0.1:{free_port()}/" if answer is None else lab.route("/hub", answer)
+    lab.route("/feed", Reply(200, (), rss([DEFECTOR])))
+    (tmp_path / "alone").mkdir()
+    with closing(Subscriber(tmp_path / "alone", lab)) as alone:
+        without = alone.live(4 * DAY)
+    lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), hub, lab.url("/feed"))))
+    assert subscriber.live(4 * DAY) == without
+    assert len(without) > 10
+    assert subscriber.subscription().tries == 7  # at once, and 1, 3, 7, 15, 31 and 63 hours later
+    if answer is not None:
+        eventually(lambda: len(lab.seen("/hub")) == 7)
+
+
+def test_a_lease_that_is_not_renewed_ends_the_waiting_for_the_hub(lab: Lab, subscriber: Subscriber) -> None:
+    """While it stands the source is asked daily; the hub is asked to renew; after the end, all is as without one."""
+    hub = lab.route("/hub", Reply(202), Reply(503))
+    lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), hub, lab.url("/feed"))))
+    assert len(subscriber.live(HOUR / 6)) == 1
+    subscriber.confirm(lease=2 * DAY)
+    subscriber.deliver(rss([SWIMMER]))
+    assert len(subscriber.live(DAY + 10 * HOUR)) <= 2
+    assert subscriber.subscription().tries == 0
+    assert len(subscriber.live(12 * HOUR)) <= 1
+    assert subscriber.subscription().stands
+    assert 2 <= subscriber.subscription().tries <= 5
+    eventually(lambda: len(lab.seen("/hub")) == 1 + subscriber.subscription().tries)
+    subscriber.live(DAY)
+    assert not subscriber.subscription().stands
+    assert len(subscriber.live(DAY)) >= 3  # a tenth of the silence apart, where it was a day
+    subscriber.confirm(lease=DAY)
+    assert subscriber.subscription().stands
 
 
 # The rules

@@ -367,6 +367,23 @@ class TestClaim:
         shelf.reopen().subscribe("t", None)
         assert shelf.reopen().subscriptions() == ()
 
+    @pytest.mark.parametrize("end", ["not renewed", "left", "forgotten"])
+    def test_a_source_whose_hub_is_lost_is_asked_as_one_without(self, store: Store, end: str) -> None:
+        """That its hub brought the last news counts only while the subscription stands."""
+        store.enlist([A, B], [], NOW)
+        one = Subscription("t", A.url, "https://hub.example/", A.url, "s", NOW, until=NOW + DAY)
+        store.subscribe("t", one)
+        told = plan(by_push=True)
+        with store.begin() as work:
+            work.record_quiet([(visit(A), told), (visit(B), told)])
+        store.subscribe("t", replace(one, asked=NOW + HOUR, tries=1))
+        assert [task.rhythm.by_push for task in store.claim(NOW, LEASE, everything=True)] == [True, True]
+        ended = {"not renewed": replace(one, until=None), "left": replace(one, leaving=True), "forgotten": None}
+        store.subscribe("t", ended[end])
+        later = NOW + 2 * LEASE
+        pushed = {task.source: task.rhythm.by_push for task in store.claim(later, LEASE, everything=True)}
+        assert pushed == {A: False, B: True}
+
     def test_a_recorded_visit_ends_its_lease(self, store: Store) -> None:
         """After a visit only the due time keeps a source from being claimed."""
         store.enlist([A], [], NOW)
