@@ -67,8 +67,11 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP like all else, once."""
-        if not self.transport.is_closing():
+        """Answer what is no HTTP like all else, unless it is the rest of a request that has its answer already."""
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and (cycle.more_body or not cycle.response_complete):
+            self.end()
+        elif not self.transport.is_closing():
             body = msg.encode("ascii")
             given = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
             lines = [b"%s: %s" % pair for pair in (*given, (b"connection", b"close"), *self._refusing)]

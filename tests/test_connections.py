@@ -187,6 +187,17 @@ def test_what_is_no_http_is_answered_like_all_else(
     assert [record.getMessage() for record in caplog.records] == []
 
 
+def test_a_request_has_one_answer(server: Server) -> None:
+    """Though the rest of it turns out to be nonsense: a second one would be taken for that of the next request."""
+    with closing(connect(server)) as client:
+        client.sendall(b"POST /feed.txt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert (answer.status, answer.read()) == (405, b"Method Not Allowed")
+        client.sendall(b"no length\r\n\r\n")
+        assert is_over(client)
+
+
 def _connections(server: Server) -> int:
     """How many have something that was not taken."""
     return sum(one._left() > 0 for one in cast(Any, server)._uvicorn.server_state.connections.copy())
