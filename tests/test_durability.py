@@ -55,6 +55,7 @@ def outlasts(order: list[list[str]]) -> int:
     names = [step for step in order if step[0] == "named"]
     for step in names:
         _, old, new = step
+        assert old != new
         before, after = order[: order.index(step)], order[order.index(step) :]
         assert ["kept", old] in before or ["kept", ""] in before, old
         assert ["kept", str(Path(new).parent)] in after, new

@@ -102,6 +102,13 @@ def test_a_date_beyond_reason_is_no_date(world: World, date: str) -> None:
     assert story["date_published"] == "2026-06-15T13:00:00Z"
 
 
+def test_a_date_in_the_future_gives_way_to_a_better_one(world: World) -> None:
+    """Though the first date of an entry stays otherwise."""
+    world.see(rss(ENTRY | {"pubDate": "Wed, 17 Jun 2026 08:00:00 GMT"}), rss(ENTRY))
+    (story,) = world.stories()
+    assert story["date_published"] == "2026-06-15T08:00:00Z"
+
+
 def test_rotating_ids_tell_nothing_twice(world: World) -> None:
     """A source that gives its entries new ids at each visit."""
     for turn in range(4):
