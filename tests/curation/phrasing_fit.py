@@ -84,10 +84,17 @@ COMMON = frozenset(
         "in-need",
         "set-apart",
         "market-news",
+        "trade",
+        "trained",
+        "elsewhere-town",
+        "perhaps-northern-town",
+        "hides-origin",
+        "left-behind",
+        "took-passport",
     ]
 )
 # Batches of items that are left out together, by the first letter of their ids; D: the given ones.
-TOGETHER = ("D", "MUV", "LBN", "PQ", "RST", "WXY", "ZFKO", "G", "J", "A")
+TOGETHER = ("D", "MUV", "LBN", "PQ", "RST", "WXY", "ZFKO", "G", "J", "A", "C")
 
 
 @dataclass(frozen=True, slots=True)
