@@ -287,7 +287,7 @@ class Judge:
         settings = (pack, threshold) + ((sense.digest,) if sense else ())
         digest = blake2b(repr(settings).encode("utf-8"), digest_size=12)
         self.own_rules = f"{pack.name}-{digest.hexdigest()}"
-        self._favouring = _by_first_choice(rule for rule in pack.rules if rule.weight > 0)
+        self._beginning = _by_first_choice(pack.rules)
         self._learn(model)
 
     def __reduce__(self) -> tuple[type[Judge], tuple[Pack, float, Sense | None, Model | None]]:
@@ -362,11 +362,12 @@ class Judge:
         return self._matcher.names("\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ])))
 
     def _may_belong(self, there: Set[str]) -> bool:
-        """Whether rule, phrasing or vector might speak for it: the cheap question that spares most items the rest."""
-        return not there.isdisjoint(self._asked) or any(
-            all(not there.isdisjoint(choice) for choice in rule.all)
+        """Whether any rule that matters could hold: the cheap question that spares most items the rest."""
+        asked = not there.isdisjoint(self._asked)  # then what speaks against phrasing and vector matters, too
+        return any(
+            (rule.weight > 0 or asked) and all(not there.isdisjoint(choice) for choice in rule.all)
             for concept in there
-            for rule in self._favouring.get(concept, ())
+            for rule in self._beginning.get(concept, ())
         )
 
     def _decide(self, odds: float) -> Decision:

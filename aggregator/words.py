@@ -185,9 +185,9 @@ _CLUSTER = re.compile(
 )
 
 
-# Nine tenths of the terms: a word, or words of letters that only spaces part, perhaps with an open end. There is one
-# way to write them, and finding that takes a fifth of the time.
-_SIMPLE = re.compile(r"([^\W_]+|[a-z0-9а-яё]+(?: [a-z0-9а-яё]+)*)(\*?)")
+# Nine tenths of the terms: words of letters that only spaces part, perhaps with an open end. How they are written is
+# told in a fifth of the time.
+_SIMPLE = re.compile(r"([^\W_]+(?: [^\W_]+)*)(\*?)")
 
 
 def _loosen(text: str) -> str:
@@ -290,7 +290,10 @@ def _patterns(name: str | None, term: str) -> Iterator[tuple[str, _Pattern]]:
     folded = comparable(term)
     if simple := _SIMPLE.fullmatch(folded):
         head, star = simple.groups()
-        yield head, _Pattern(name, _LETTERS.get(_script(head[-1]), "") if star else None, False, bool(star))
+        pattern = _Pattern(name, _LETTERS.get(_script(head[-1]), "") if star else None, False, bool(star))
+        yield head, pattern
+        if " " in head and _script(head[0]) in (_HANGUL, _RUNNING):
+            yield head.replace(" ", ""), pattern
     else:
         yield from _written(name, term, folded)
 
@@ -306,7 +309,7 @@ def _written(name: str | None, term: str, folded: str) -> Iterator[tuple[str, _P
         letters = _LETTERS.get(_script(head.rstrip()[-1]), "")
         tail = None
         if star:
-            middle = "".join(letters if part == "*" else re.escape(part) for part in re.split(r"(\*)", star + rest))
+            middle = letters.join(map(re.escape, (star + rest).split("*")))
             tail = middle + (letters if plain.endswith("*") else "")
         elif plain.endswith("*"):
             tail = letters
