@@ -165,9 +165,9 @@ class _Reader:
             if not isinstance(text, str):
                 self.complain(f'{place}, {language}: terms are one string with ";" between them.')
                 continue
-            for term in filter(None, map(str.strip, re.split(r"[;\n]", text))):
+            for term in filter(None, map(str.strip, text.replace("\n", ";").split(";"))):
                 found[term] = None
-                if not _LETTER.search(term):
+                if not (term[0].isalnum() or _LETTER.search(term)):
                     self.complain(f'{place}, {language}: "{term}" has no letter to look for.')
         return tuple(found)
 

@@ -165,4 +165,4 @@ def test_the_short_way_to_a_simple_term_leads_to_the_same_patterns(name: str) ->
     terms = [*chain.from_iterable(pack.concepts.values()), *pack.masks, *pack.boilerplate, "dəfector*", "미 국무부*"]
     for term in terms:
         folded = comparable(term)
-        assert list(words._patterns("x", term)) == list(words._written("x", term, folded)), term
+        assert set(words._patterns("x", term)) == set(words._written("x", term, folded)), term

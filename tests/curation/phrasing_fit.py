@@ -91,6 +91,7 @@ COMMON = frozenset(
         "hides-origin",
         "left-behind",
         "took-passport",
+        "tens-of-soldiers",
     ]
 )
 # Batches of items that are left out together, by the first letter of their ids; D: the given ones.
