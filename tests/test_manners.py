@@ -529,8 +529,9 @@ def test_permanent_move_is_adopted_after_days_and_told(guest: Guest, status: int
     """Three visits over three days ask the old address first; then it is asked no more, and status names the new."""
     guest.lab.route("/feed", Reply(status, (("Location", "/new"),)))
     guest.lab.route("/new", document())
-    first = guest.live(2 * DAY)
-    assert {request.path for _, request in first} == {"/feed", "/new"}
+    first = [request.path for _, request in guest.live(2 * DAY)]
+    assert first == ["/feed", "/new"] * (len(first) // 2)
+    assert len(first) > 6
     guest.live(3 * DAY)
     assert {request.path for _, request in guest.live(2 * DAY)} == {"/new"}
     assert f"redirects for good to {guest.lab.url('/new')}" in guest.overview()
