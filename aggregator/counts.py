@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -41,8 +42,16 @@ _SHARE = "|".join(
         "phần_trăm",
     ]
 )
-_HAN_NUMERAL = re.compile("[一二三四五六七八九十百千两]+(?=[名人个位岁歳年月天日次发次周時时家口艘米具件])")
-_HAN_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2}
+_NO_SPACES = (
+    "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"  # Thai, kana, Han, Hangul: a number may follow at once
+)
+_HAN = "[零一二三四五六七八九十百千两兩]"
+_HAN_NUMERAL = re.compile(
+    f"(?:{_HAN}+[万萬亿億])+{_HAN}*|{_HAN}+(?=[名人个個位岁歲歳年月天日次发發回周週时時家戶户口艘隻只米具件條条張张票頁页分對对])"
+)
+_HAN_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2, "兩": 2}
+_HAN_SCALES = {"十": 10, "百": 100, "千": 1000}
+_HAN_MYRIADS = {"万": 10_000, "萬": 10_000, "亿": 100_000_000, "億": 100_000_000}
 _CJK_DAY = re.compile(
     r"(?:(?P<month>\d{1,2})\s?[月월]\s?)?(?P<day>\d{1,2})\s?[日일](?![0-9가-힣]*(?:간|동안|째)|間|间)"
 )
@@ -76,31 +85,49 @@ def _words() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _number() -> re.Pattern[str]:
-    """A number in digits with what multiplies it; a Latin word must end there, a Han or Hangul numeral need not."""
-    scale = "|".join(
+def _scale() -> str:
+    """What multiplies a number; a Latin word must end there, a Han or Hangul numeral need not."""
+    return "|".join(
         re.escape(word) + ("" if word[0] > "\u3000" else r"(?![^\W\d_])")
         for word in sorted(_words()["scales"], key=len, reverse=True)
     )
+
+
+@cache
+def _number() -> re.Pattern[str]:
+    """A number in digits with what multiplies it, and what follows a myriad."""
     return re.compile(
-        rf"(?<![\w.,])(?:US|A|C|HK)?[$€£¥₩]?(?P<digits>{_GROUPED}(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
-        rf"(?:[ \u00a0-]?(?P<scale>{scale}))?\s?(?P<share>{_SHARE})?",
+        rf"(?<![.,])(?<![^\W{_NO_SPACES}])(?:US|A|C|HK)?[$€£¥₩]?"
+        rf"(?P<digits>{_GROUPED}(?!\d)|\d+(?:[.,]\d{{1,2}}(?!\d))?)"
+        rf"(?:[ \u00a0-]?(?P<scale>{_scale()})"
+        rf"(?:(?<=[만万萬])\s?(?P<more>\d{{1,4}}(?![\d,.]))(?P<thousands>[천千]?))?)?"
+        rf"\s?(?P<share>{_SHARE})?",
         re.IGNORECASE,
     )
 
 
 @cache
 def _word_pattern(language: str) -> re.Pattern[str] | None:
+    """A number in words: tens with ones behind them (twenty-seven, treinta y dos), and what multiplies it."""
     words = _words().get(language)
     if not words:
         return None
-    alternatives = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    alternatives = _any_of(words)
     if language == "ko":  # native numerals, before a counter
         counters = "명|살|번|달|가족|사람|배|차례|가구|곳|시간|개|척|아이|자녀|남매|형제|자매|딸|아들|모녀"
-        return re.compile(rf"(?<![가-힣])({alternatives})(?= ?(?:{counters}))")
+        return re.compile(rf"(?<![가-힣])(?P<first>{alternatives})(?P<ones>)(?P<scale>)(?= ?(?:{counters}))")
     if language == "th":
-        return re.compile(rf"({alternatives})(?= ?(?:คน|ปี|ชั่วโมง|วัน|เดือน|ราย|นาย))")
-    return re.compile(rf"(?<![\w-])({alternatives})(?![\w])", re.IGNORECASE)
+        return re.compile(rf"(?P<first>{alternatives})(?P<ones>)(?P<scale>)(?= ?(?:คน|ปี|ชั่วโมง|วัน|เดือน|ราย|นาย))")
+    ones = [word for word, digits in words.items() if len(digits) == 1]
+    return re.compile(
+        rf"(?<![\w-])(?P<first>{alternatives})(?:(?:-|\s(?:(?:y|e|et)\s)?)(?P<ones>{_any_of(ones)}))?(?!\w)"
+        rf"(?:\s(?P<scale>{_scale()}))?",
+        re.IGNORECASE,
+    )
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
 def counts(text: str, language: str | None) -> Counts:
@@ -110,12 +137,14 @@ def counts(text: str, language: str | None) -> Counts:
     for match in _number().finditer(rest):
         if value := _value(match):
             numbers.setdefault(value, match[0].strip())
+    rest = _number().sub(" ", rest)
     for match in _HAN_NUMERAL.finditer(rest):
         numbers.setdefault(str(_han_value(match[0])), match[0])
-    for subtag in (language,) if language else ("en",):
-        if pattern := _word_pattern(subtag):
-            for match in pattern.finditer(rest):
-                numbers.setdefault(_words()[subtag][match[1].lower()], match[1])
+    subtag = language or "en"
+    if pattern := _word_pattern(subtag):
+        for match in pattern.finditer(rest):
+            for value in _spoken_value(match, _words()[subtag]):
+                numbers.setdefault(value, match[0])
     return Counts({value: shown for value, shown in numbers.items() if value not in ("0", "1")}, days)
 
 
@@ -126,21 +155,35 @@ def _value(match: re.Match[str]) -> str:
     number = float(digits.replace(",", "."))
     if match["scale"]:
         number *= float(_words()["scales"][match["scale"].lower()])
+    if match["more"]:  # 3만4000, 1만2천
+        number += float(match["more"]) * (1000 if match["thousands"] else 1)
     if number >= 1e15:  # of infinitely many digits, for a float, after the 308th
         return ""
     plain = str(int(number)) if number == int(number) else f"{number:.2f}"
     return plain + ("%" if match["share"] else "")
 
 
+def _spoken_value(match: re.Match[str], words: Mapping[str, str]) -> Iterator[str]:
+    """twenty-seven → 27, two thousand → 2000; "two three" are two numbers."""
+    first = int(words[match["first"].lower()])
+    ones = int(words[match["ones"].lower()]) if match["ones"] else 0
+    if ones and not (first % 10 == 0 and 20 <= first <= 90 and ones < 10):
+        yield str(first)
+        first, ones = ones, 0
+    scale = int(_words()["scales"][match["scale"].lower()]) if match["scale"] else 1
+    yield str((first + ones) * scale)
+
+
 def _han_value(numeral: str) -> int:
-    """十三 → 13, 二十 → 20, 一百零五 → 105."""
+    """十三 → 13, 二十 → 20, 一百零五 → 105, 百万 → 1000000."""
     total = digit = 0
     for character in numeral:
         if character in _HAN_DIGITS:
             digit = _HAN_DIGITS[character]
+        elif character in _HAN_SCALES:
+            total, digit = total + (digit or 1) * _HAN_SCALES[character], 0
         else:
-            total += (digit or 1) * {"十": 10, "百": 100, "千": 1000}[character]
-            digit = 0
+            total, digit = (total + digit) * _HAN_MYRIADS[character], 0
     return total + digit
 
 

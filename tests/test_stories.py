@@ -271,11 +271,32 @@ def test_everyday_words_are_no_names(text: str) -> None:
         ("34,538 people", "en", "34538"),
         ("34.538 Menschen", "de", "34538"),
         ("20 percent", "en", "20%"),
+        ("24年の脱北者236人", "ja", "236"),
+        ("탈북민236명", "ko", "236"),
+        ("เกาหลีเหนือ10คน", "th", "10"),
+        ("兩名十九歲士兵", "zh", "19"),
+        ("韓國破百萬", "zh", "1000000"),
+        ("vượt mốc một triệu vé", "vi", "1000000"),
+        ("a million viewers", "en", "1000000"),
+        ("thirty thousand people", "en", "30000"),
+        ("dos mil personas", "es", "2000"),
+        ("1만2천명", "ko", "12000"),
+        ("3万4000人", "ja", "34000"),
+        ("三万四千人", "zh", "34000"),
+        ("twenty-seven minutes", "en", "27"),
+        ("treinta y dos años", "es", "32"),
+        ("двадцать семь человек", "ru", "27"),
     ],
 )
 def test_numbers_compare_in_digits_and_words(text: str, language: str, value: str) -> None:
     """A number is the same in digits, in words and in each language's way of writing large ones."""
     assert value in counts(text, language).numbers
+
+
+@pytest.mark.parametrize(("text", "language"), [("an F16 flew", "en"), ("v1.2.3", "en"), ("T34 и Т-4х", "ru")])
+def test_digits_within_a_word_are_no_number(text: str, language: str) -> None:
+    """Where words are parted by spaces, digits that stand at letters are part of a name."""
+    assert not counts(text, language).numbers.keys() & {"16", "34", "2", "3"}
 
 
 @given(st.text(max_size=200), st.text(max_size=300), st.sampled_from([None, "en", "ko", "zh-TW", "ar", "xx"]))
