@@ -231,7 +231,8 @@ class Matcher:
     and a space in it stands for a space, a hyphen, a middle dot, a quotation mark or, where a script has none, nothing.
 
     - Alphabets: whole words. "defect*" takes any ending, "*flüchtling" any beginning, "nordkoreanisch* Flüchtling"
-      any inner ending. Arabic words may carry the article and one-letter prepositions.
+      any inner ending. Arabic words may carry the article and one-letter prepositions; in a phrase the later ones, the
+      article.
     - Hangul: from the start of a word, and only particles may follow; "탈북*" takes any ending, "*탈북" any beginning.
     - Han, kana, Thai, Lao, Khmer, Burmese: anywhere.
 
@@ -321,6 +322,9 @@ def _spellings(core: str, term: str) -> set[str]:
     ways = {core}
     if " " in core and _script(core[0]) in (_HANGUL, _RUNNING):
         ways.add(core.replace(" ", ""))
+    if " " in core and _script(core[0]) is _ARABIC:  # what follows a noun with the article often has it, too
+        first, *others = core.split(" ")
+        ways.add(" ".join([first, *(word if word.startswith("ال") else f"ال{word}" for word in others)]))
     if "-" in term.strip("*- "):
         ways.add(_spread(term.replace("-", "")).strip("* "))
     return ways
