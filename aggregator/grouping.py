@@ -83,7 +83,7 @@ def group(folder: Folder, new: Sequence[Item], stories: Sequence[StoredStory], n
     """Average linkage (Sokal and Michener 1958): again and again the two that are most alike become one.
 
     `new`: items, sorted by `order`. `stories`: told before, sorted by id; of these no two are put together. Where it
-    ends, the mean log-odds between any two groups are below the folder's threshold; last, seeds take what together
+    ends, the mean log-odds between any two groups are below the folder's bar; last, seeds take what together
     tells theirs.
     """
     clusters = [_Cluster((n,), [item], None, n in near.cut) for n, item in enumerate(new)]
@@ -120,7 +120,8 @@ class _Linkage:
         if self._apart(self.clusters[one], self.clusters[other]):
             return
         self.sums.setdefault(one, {})[other] = self.sums.setdefault(other, {})[one] = known
-        if (mean := self._mean(one, other)) >= self.folder.threshold:
+        seeded = self.clusters[one].seed or self.clusters[other].seed
+        if (mean := self._mean(one, other)) >= self.folder.bar(seeded):
             heappush(self.queue, (-mean, min(one, other), max(one, other)))
 
     def _apart(self, a: _Cluster, b: _Cluster) -> bool:

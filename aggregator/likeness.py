@@ -168,14 +168,20 @@ def _concepts(one: Facts, other: Facts, rarity: Rarity) -> dict[str, float]:
     common = a & b
     both = rarity.masses(common)
     least, shared = min(of_a.mass, of_b.mass), sum(both.values())
-    lost = rarity.mass(one.in_title - b) + rarity.mass(other.in_title - a)
+    lost = sorted(
+        (
+            rarity.mass(one.in_title - b) / (of_a.in_title or 1.0),
+            rarity.mass(other.in_title - a) / (of_b.in_title or 1.0),
+        )
+    )
     values = {
         "overlap": shared / (least or 1.0),
         "jaccard": shared / ((of_a.mass + of_b.mass - shared) or 1.0),
         "shared": min(shared / 8, 3.0),
         "rarest": max(map(rarity.__getitem__, common), default=0.0) / 3,
         "title_shared": min(rarity.mass(one.in_title & other.in_title) / 4, 3.0),
-        "title_lost": lost / ((of_a.in_title + of_b.in_title) or 1.0),
+        "title_lost.least": lost[0],  # a headline all of which the other tells, whatever else that has
+        "title_lost.most": lost[1],
         "thin": 1 / (1 + least),
         "pivots": float(len((a ^ b) & groups().pivots)) / 2,
     }

@@ -49,7 +49,8 @@ _DOUBT = -8.0, 8.0  # log-odds by words alone between which vectors are asked fo
 _REMEMBERED = 5_000
 _CERTAIN = 8.0  # log-odds of a copy
 _SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
-_SEED_TOLD = 0.6  # log-odds; of three repeats together the seeds' own reach 0.5 to 7, look-alikes at most 0.5
+_SEED_BAR = 0.2  # log-odds; at -0.6 two captives who ask to come joined the seed of those who did not
+_SEED_TOLD = 0.95  # log-odds of all repeats together: the seeds' own reach 1.0 to 10, look-alikes at most 0.84
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
 _NEAR = 2.0  # days: told farther apart than this, two texts must share what marks the event; a seed's always are
@@ -153,15 +154,16 @@ class Folder:
         any_age = seeded or other.seed
         asked = group if other.seed else group[:1]  # of a seed's repeats the first may be the one that says least
         own = max(sum(self.log_odds(one, each, any_age) for each in others) for one in asked) / len(others)
-        if own < self.threshold - _FAR_OFF:
+        bar = self.bar(any_age)
+        if own < bar - _FAR_OFF:
             return None
         scores = [self.log_odds(a, b, any_age) for a in group for b in others]
         mean = sum(scores) / len(scores)
-        if mean < self.threshold and not (other.seed and self._tell(group, others[0])):
+        if mean < bar and not (other.seed and self._tell(group, others[0])):
             return None
         one, two = (pooled([self.facts(each) for each in side]) for side in (group, others))
         kind = "seed" if other.seed else "same events"
-        return Evidence(kind, others[0].title, _strength(max(mean, self.threshold)), shared_details(one, two))
+        return Evidence(kind, others[0].title, _strength(max(mean, bar)), shared_details(one, two))
 
     def _tell(self, group: Sequence[Item], seed: Item) -> bool:
         """Whether items of one story tell a seed's: each may say too little where all together say enough."""
@@ -213,7 +215,7 @@ class Folder:
             return None
         mean = sum(score for score, _ in scored) / len(scored)
         nearest = max(scored, key=lambda pair: pair[0])[1]
-        if mean < self.threshold or not self._may_tell(item, nearest, story.seed):
+        if mean < self.bar(story.seed) or not self._may_tell(item, nearest, story.seed):
             return None
         kind = "seed" if story.seed else "same events"
         return Evidence(kind, nearest.title, _strength(mean), self._shared(item, nearest, story.seed))
@@ -230,7 +232,12 @@ class Folder:
         if not self._across and not same_language(a, b):
             return -_CERTAIN
         odds = self.log_odds(one, other, any_age)
-        return odds if odds < self.threshold or self._may_tell(one, other, any_age) else self.threshold - _SHORT
+        bar = self.bar(any_age)
+        return odds if odds < bar or self._may_tell(one, other, any_age) else bar - _SHORT
+
+    def bar(self, any_age: bool) -> float:
+        """The mean log-odds from which on two are one story; higher where days do not count."""
+        return _SEED_BAR if any_age else self.threshold
 
     def _may_tell(self, one: Item, other: Item, any_age: bool) -> bool:
         """Whether what two items share is enough to go by: told at one time, less is than otherwise."""
@@ -246,7 +253,7 @@ class Folder:
         odds = [self.log_odds(item, other, seed) for other in others]
         nearest = others[odds.index(max(odds))]
         details = self._shared(item, nearest, seed)
-        strength = _strength(max(sum(odds) / len(odds), self.threshold))
+        strength = _strength(max(sum(odds) / len(odds), self.bar(seed)))
         return Evidence("seed" if seed else "same events", nearest.title, strength, details)
 
     def _weigh_anew(self, one: Item, other: Item, any_age: bool) -> float:
@@ -275,7 +282,7 @@ class Folder:
             return True
         any_age = best.seed or other.seed
         scores = [self.log_odds(a, b, any_age) for a in compared(best) for b in compared(other)]
-        return sum(scores) / len(scores) >= self.threshold - 0.5
+        return sum(scores) / len(scores) >= self.bar(any_age) - 0.5
 
 
 def compared(story: StoredStory) -> list[Item]:

@@ -173,7 +173,7 @@ def test_an_item_that_fits_two_stories_merges_them() -> None:
 FOAM = seed_item(load_seeds(ROOT / "feeds" / "seed.toml")[1])
 FLOATER = item(
     "Polystyrene got him across: swimmer from the North asks Seoul's navy for refuge near Ganghwa",
-    "An officer shouted across the Han estuary. The rescue ran for some ten hours and ended before dawn on 31 July.",
+    "An officer shouted across the Han estuary. The rescue ran for some ten hours off the west coast.",
 )
 FLOATER_JA = item(
     "発泡スチロールを体に巻いた北朝鮮の男性、海上境界線越える",
@@ -198,7 +198,8 @@ def test_a_seed_is_held_against_all_that_a_story_tells() -> None:
     first = item("교동도 앞바다로 온 북한 주민…지난달 3일 이어 현 정부 두 번째 귀순", language="ko")
     seed = story(FOAM, id="urn:seed", seed=True, lead=None)
     assert FOLDER.log_odds(first, FOAM, True) < -4
-    assert FOLDER.same_story([first, FLOATER, FLOATER_JA], seed, seeded=False)
+    told = item("북한 남성, 스티로폼 매달고 서해로 헤엄쳐 귀순", "10시간 동안 헤엄쳤고 30일 밤 구조됐다.", "ko")
+    assert FOLDER.same_story([first, FLOATER_JA, told], seed, seeded=False)
 
 
 def test_a_thin_item_joins_no_seed_of_another_year() -> None:
@@ -378,10 +379,10 @@ LEARNED = Learned(MODEL, (0.1,) * 384, -1.0, {"overlap": 2.0, "meaning": 1.0})
 def test_vectors_weigh_what_words_leave_in_doubt() -> None:
     """The same whichever comes first, and after pickling; a seed is weighed by words alone."""
     folder = Folder(alike=Alike(Meaning(hashed), LEARNED))
-    odds = folder.log_odds(SWIM, SWIM_KO, False)
-    assert odds != FOLDER.log_odds(SWIM, SWIM_KO, False)
-    assert folder.log_odds(SWIM_KO, SWIM, False) == pytest.approx(odds)
-    assert pickle.loads(pickle.dumps(folder)).log_odds(SWIM, SWIM_KO, False) == odds
+    odds = folder.log_odds(FLOATER, FLOATER_JA, False)
+    assert odds != FOLDER.log_odds(FLOATER, FLOATER_JA, False)
+    assert folder.log_odds(FLOATER_JA, FLOATER, False) == pytest.approx(odds)
+    assert pickle.loads(pickle.dumps(folder)).log_odds(FLOATER, FLOATER_JA, False) == odds
     assert repr(folder.__getstate__()) == repr(pickle.loads(pickle.dumps(folder)).__getstate__())
     assert folder.log_odds(SWIM, FOAM, True) == FOLDER.log_odds(SWIM, FOAM, True)
     assert folder.evidence(SWIM_KO, [SWIM], seed=False).details[-1].startswith("meaning: ")

@@ -165,7 +165,7 @@ def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None, c: float
 # The labelled items hold few pairs that only the stage of an affair tells apart; that these are different stories is
 # known beforehand. At -2.5, tellings that name both the arrest and the verdict were lost.
 # Other ranks, ages, seas or periods speak against the same event as well; the items teach that hardly at all.
-AT_MOST = {"stage.apart": -2.0, "pivots": -1.2, "title_names.apart": -1.5, "marks.apart": -1.0}
+AT_MOST = {"stage.apart": -3.0, "pivots": -1.2, "title_names.apart": -1.5, "marks.apart": -1.0}
 
 
 def informed(model: LogisticRegression, names: Sequence[str]) -> LogisticRegression:
