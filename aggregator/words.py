@@ -231,8 +231,7 @@ class Matcher:
     and a space in it stands for a space, a hyphen, a middle dot, a quotation mark or, where a script has none, nothing.
 
     - Alphabets: whole words. "defect*" takes any ending, "*flüchtling" any beginning, "nordkoreanisch* Flüchtling"
-      any inner ending. Arabic words may carry the article and one-letter prepositions; in a phrase the later ones, the
-      article.
+      any inner ending. Arabic words may carry the article and one-letter prepositions; of two, the second the article.
     - Hangul: from the start of a word, and only particles may follow; "탈북*" takes any ending, "*탈북" any beginning.
     - Han, kana, Thai, Lao, Khmer, Burmese: anywhere.
 
@@ -292,9 +291,7 @@ def _patterns(name: str | None, term: str) -> Iterator[tuple[str, _Pattern]]:
     if simple := _SIMPLE.fullmatch(folded):
         head, star = simple.groups()
         pattern = _Pattern(name, _LETTERS.get(_script(head[-1]), "") if star else None, False, bool(star))
-        yield head, pattern
-        if " " in head and _script(head[0]) in (_HANGUL, _RUNNING):
-            yield head.replace(" ", ""), pattern
+        yield from ((way, pattern) for way in _ways(head))
     else:
         yield from _written(name, term, folded)
 
@@ -318,16 +315,24 @@ def _written(name: str | None, term: str, folded: str) -> Iterator[tuple[str, _P
 
 
 def _spellings(core: str, term: str) -> set[str]:
-    """A phrase with its spaces; without them where the script needs none or where they were hyphens (Dong-hyuk)."""
-    ways = {core}
-    if " " in core and _script(core[0]) in (_HANGUL, _RUNNING):
-        ways.add(core.replace(" ", ""))
-    if " " in core and _script(core[0]) is _ARABIC:  # what follows a noun with the article often has it, too
-        first, *others = core.split(" ")
-        ways.add(" ".join([first, *(word if word.startswith("ال") else f"ال{word}" for word in others)]))
+    """A phrase as it is written, and without spaces where they were hyphens (Dong-hyuk)."""
+    ways = _ways(core)
     if "-" in term.strip("*- "):
         ways.add(_spread(term.replace("-", "")).strip("* "))
     return ways
+
+
+def _ways(phrase: str) -> set[str]:
+    """A phrase with its spaces, and without them where the script needs none; in Arabic, a noun's adjective with the
+    article, as it has it where the noun does."""
+    if " " not in phrase:
+        return {phrase}
+    script = _script(phrase[0])
+    if script in (_HANGUL, _RUNNING):
+        return {phrase, phrase.replace(" ", "")}
+    if script == _ARABIC and phrase.count(" ") == 1 and " ال" not in phrase:
+        return {phrase, phrase.replace(" ", " ال")}
+    return {phrase}
 
 
 @cache

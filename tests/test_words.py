@@ -69,6 +69,7 @@ def found(terms: list[str], text: str, masks: tuple[str, ...] = ()) -> list[str]
         ("North Korean", "He went north. Korean officials", []),
         ("Shin Dong-hyuk", "Shin Donghyuk and Shin Dong Hyuk’s", ["Shin Donghyuk", "Shin Dong Hyuk"]),
         ("перебежчик*", "Перебежчики из КНДР", ["Перебежчики"]),
+        ("أمم متحدة", "قالت الأمم المتحدة", ["أمم المتحدة"]),
         ("북송", "대북송금 북송을 강제북송", ["북송"]),
         ("탈북*", "탈북민이 재탈북", ["탈북민이"]),
         ("*탈북*", "재탈북자", ["탈북자"]),
