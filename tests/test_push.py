@@ -7,7 +7,6 @@ import hmac
 import json
 import re
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -127,8 +126,8 @@ def listening(port: int, **push: str) -> str:
 # The whole circle
 
 
-def test_news_goes_round_within_a_second(tmp_path: Path, site: Site, hub: Hub) -> None:
-    """One daemon publishes and tells the hub; the hub delivers to another, which has subscribed and publishes it."""
+def test_news_goes_round_by_push(tmp_path: Path, site: Site, hub: Hub) -> None:
+    """One daemon publishes and tells the hub; the hub delivers to another, which would ask again in a day only."""
     one, two = (tmp_path / "one"), (tmp_path / "two")
     one.mkdir()
     two.mkdir()
@@ -149,16 +148,13 @@ def test_news_goes_round_within_a_second(tmp_path: Path, site: Site, hub: Hub) -
             configure(one, source | {"Second": site.put("/2", rss([SWIMMER]))}, listening(first, hub=hub.address))
             publisher.send_signal(1)
             eventually(lambda: SWIMMER[1] in get(f"http://127.0.0.1:{first}/feed.json")[1])
-            start = time.monotonic()
             eventually(lambda: SWIMMER[1] in get(f"http://127.0.0.1:{second}/feed.json")[1])
-            took = time.monotonic() - start
         log = (two / "log").read_text()
     assert {form["hub.url"].rpartition("/")[2] for form in hub.log if form["hub.mode"] == "publish"} == {
         "rss.xml",
         "atom.xml",
         "feed.json",
     }
-    assert took < 1.0, f"it took {took:.2f} s"
     assert "its hub tells of news: asked every 24 hours" in log
     assert "Traceback" not in log
 
