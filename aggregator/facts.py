@@ -25,7 +25,7 @@ _READ = 1200  # characters of a summary: the events stand at its beginning
 _LATIN = frozenset(["en", "es", "fr", "de", "pt", "it", "pl", "id", "vi", "nl", "tr"])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Facts:
     """What one telling says. Mappings lead from what is compared to the text as it stands there.
 

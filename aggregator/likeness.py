@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
+from weakref import WeakKeyDictionary
 
 from aggregator.counts import shared_days
 from aggregator.facts import FACETS, Facts, cosine, facet_of, gram_weights, lexicon_groups, same_language
@@ -128,11 +129,11 @@ class Told:
 
 
 class Rarity:
-    """Concept → natural logarithm of how seldom it is told; remembers what it made of the tellings it met."""
+    """Concept → natural logarithm of how seldom it is told; remembers what it made of a telling while that lives."""
 
     def __init__(self, of: Mapping[str, float]) -> None:
         self.of = of
-        self.told = lru_cache(maxsize=20_000)(self._told_anew)
+        self._told = WeakKeyDictionary[Facts, Told]()
 
     def __getitem__(self, concept: str) -> float:
         return self.of.get(concept, _UNSEEN)
@@ -148,6 +149,13 @@ class Rarity:
             facet = facets[concept]
             masses[facet] = masses.get(facet, 0.0) + self[concept]
         return masses
+
+    def told(self, facts: Facts) -> Told:
+        """What follows from the telling alone."""
+        known = self._told.get(facts)
+        if known is None:
+            known = self._told[facts] = self._told_anew(facts)
+        return known
 
     def _told_anew(self, facts: Facts) -> Told:
         masses = self.masses(facts.concepts)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from aggregator.facts import facet_of, lexicon, pooled, read, told
-from aggregator.likeness import features, weights
+from aggregator.likeness import Rarity, features, weights
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,16 @@ def test_other_ranks_and_periods_speak_against(one: str, other: str, apart: int)
     """Two texts that tell different ones of a kind are told apart; one that is silent is not."""
     known, further = read(one, "", "en"), read(other, "", "es" if other.startswith("Lle") else "ko")
     assert features(known, further, 0.0, weights().rarity)["marks.apart"] == apart
+
+
+def test_what_followed_from_a_telling_goes_with_it() -> None:
+    """It is worked out once; who remembers it keeps no telling that is needed no more."""
+    rarity, telling = Rarity({}), read("North Korean soldier crosses the border", "", "en")
+    assert rarity.told(telling) is rarity.told(telling)
+    gone = weakref.ref(telling)
+    del telling
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("digits", ["1" * 400, "１" * 400, "9" * 400 + " million", "1e999"])
