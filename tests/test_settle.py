@@ -134,6 +134,7 @@ class History:
     now: datetime = BEGUN
     ids: set[str] = field(default_factory=set)  # that a story was ever told under
     told: dict[str, datetime] = field(default_factory=dict)  # ids of what is told → since when
+    updated: dict[str, datetime] = field(default_factory=dict)  # the same → when their text last changed
     items: dict[int, tuple[str, datetime]] = field(default_factory=dict)  # key → source, first seen
 
     def __post_init__(self) -> None:
@@ -193,7 +194,11 @@ class History:
             assert told is None or told <= moment, "what was told is told anew"
         for story in known.values():
             assert story.members or story.told is None, "what nobody tells any more is withdrawn"
+        for name, moment in self.updated.items():
+            story = known[name]
+            assert story.id != name or story.told is None or story.updated >= moment, "a text changed back in time"
         self.told = {story.id: story.told for story in known.values() if story.told}
+        self.updated = {id: known[id].updated for id in self.told}
         self.ids |= self.told.keys()
 
 
@@ -218,7 +223,8 @@ def _is_fit_to_be_told(story: StoredStory) -> None:
 def test_the_laws_of_stories(steps: list[Seen | Word]) -> None:
     """Each item that belongs stands in one story, and no other does; told stories have a lead; nothing is lost.
 
-    And an id that was told stays known, and what is told stays told from the same moment, or an earlier one by merging.
+    And an id that was told stays known, what is told stays told from the same moment, or an earlier one by merging, and
+    the moment at which its text changed never moves back.
     """
     history = History()
     history.check()
