@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -306,3 +306,16 @@ def test_what_earlier_refreshes_told_keeps_its_id() -> None:
     history.visit(Seen(1, (Entry(0, 0, 1, 0, 0, 0, True), Entry(1, 0, 0, 0, 0, 0, True)), 1))
     (now,) = (story for story in history.store.stories() if not story.seed)
     assert (now.id, now.told, len(now.members)) == (told.id, told.told, 3)
+
+
+def test_the_same_article_joins_its_story_at_any_age() -> None:
+    """Another source that links it two months later, in other words, tells nothing new."""
+    history = History()
+    history.visit(Seen(0, (Entry(0, 0, 0, 0, 0, 0, True),), 1))
+    history.now += timedelta(days=60)
+    first = Entry(0, 0, 0, 0, 0, 0, True).judged(SOURCES[0])
+    other = replace(first.item, source=SOURCES[1].url, id="x", title=TITLES[1][0], published=history.now)
+    outcome = Changed(FeedHead("rss20"), (Judged(other, first.verdict),), frozenset())
+    settle(history.store, RULES, Visit(SOURCES[1], history.now, history.now, outcome), Rhythm(), history.now)
+    (story,) = (story for story in history.store.stories() if not story.seed)
+    assert len(story.members) == 2
