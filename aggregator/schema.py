@@ -1,4 +1,7 @@
-"""The tables of the store, and the numbered steps that bring a database of any earlier version to them."""
+"""The tables of the store, and the numbered steps that bring a database of any earlier version to them.
+
+A little longer than a module should be, so that a table and the steps to it stand together.
+"""
 
 from __future__ import annotations
 

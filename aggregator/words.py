@@ -1,4 +1,7 @@
-"""Makes texts comparable and finds terms in them, script by script."""
+"""Makes texts comparable and finds terms in them, script by script.
+
+A little longer than a module should be, for what makes a text comparable and what looks for terms in it go by one form.
+"""
 
 from __future__ import annotations
 
