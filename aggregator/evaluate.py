@@ -241,4 +241,4 @@ def _cubed(groups: Mapping[str, Hashable], truth: Mapping[str, Hashable]) -> flo
 def _prediction(one: Labelled, store: Store) -> Prediction:
     stored = store.items(one.id)[0]
     verdict = stored.verdict
-    return Prediction(one.id, stored.story is not None, verdict.score, stored.story, tuple(map(str, verdict.reasons)))
+    return Prediction(one.id, stored.story is not None, verdict.score, stored.story, tuple(map(str, verdict.found)))

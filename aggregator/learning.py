@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from aggregator.model import Item, Reason
+from aggregator.model import PACK, Item, Reason
 from aggregator.words import comparable
 
 ENOUGH = 30  # decisions; docs/learning.md says what fewer and more did
@@ -104,7 +104,7 @@ class Model:
         return rules != self.rules or abs(rulings - self.rulings) >= max(1, STEP * self.rulings)
 
 
-_NO_RULES = ("source", "meaning", "phrasing")
+_NO_RULES = ("source", "meaning", "phrasing", PACK)
 
 
 def signs(item: Item, reasons: Iterable[Reason]) -> dict[str, str]:

@@ -185,11 +185,14 @@ class Document:
     whole: bool = True  # False: new entries were left for the next visits
 
 
+PACK = "pack"  # field of the reason that stands for a pack's bias, so that a verdict's reasons add up to its score
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One piece of evidence for or against an item's belonging to the subject."""
 
-    field: str  # "title", "summary", "body", "categories", "source", "curator", "phrasing", "meaning"
+    field: str  # "title", "summary", "body", "categories", "source", "curator", "phrasing", "meaning", "pack"
     concept: str  # the pack's name for what was found
     text: str  # the matched text, as it stands in the item
     weight: float  # contribution to the score; negative: against
@@ -208,8 +211,13 @@ class Decision(StrEnum):
 class Verdict:
     decision: Decision
     score: float  # 0..1
-    reasons: tuple[Reason, ...]  # strongest first
+    reasons: tuple[Reason, ...]  # strongest first, then what the pack begins with; empty: nothing was found
     rules: str  # digest of the pack and settings that gave it
+
+    @property
+    def found(self) -> tuple[Reason, ...]:
+        """The reasons that the item itself gave."""
+        return tuple(reason for reason in self.reasons if reason.field != PACK)
 
 
 @dataclass(frozen=True, slots=True)

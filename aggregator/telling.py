@@ -11,6 +11,8 @@ from aggregator.links import publishable_link
 from aggregator.model import Member, Rights, Source, StoredItem, StoredStory, Story
 from aggregator.rights import NO_LIMITS, within
 
+_REASONS = 12  # published of a verdict: more than anybody reads
+
 
 def lead(members: Sequence[StoredItem], priority: Mapping[str, int], language: str) -> StoredItem:
     """Who stands for a story: the preferred source's, then in the feed's language, with a summary, the first.
@@ -55,7 +57,7 @@ def present(
         told=story.told or first.first_seen,
         updated=story.updated,
         score=best,
-        reasons=tuple(map(str, first.verdict.reasons)),
+        reasons=tuple(map(str, first.verdict.found[:_REASONS])),
         members=tuple(
             _member(
                 _current(one, titles),

@@ -25,12 +25,11 @@ import tomli
 from aggregator.errors import ConfigError
 from aggregator.learning import Model, signs
 from aggregator.meaning import Sense
-from aggregator.model import Decision, Item, Reason, Verdict
+from aggregator.model import PACK, Decision, Item, Reason, Verdict
 from aggregator.phrasing import Phrasing, read_phrasing
 from aggregator.words import Match, Matcher, sentence_hash, sentences
 
 BODY_READ = 3000  # characters: what a text is about stands at its beginning; more of it brought passing mentions
-_REASONS = 12  # in a verdict: more than anybody reads
 _SIGNS = 3  # shown of what the curator's decisions say
 _SIDES = ("reads like other news", "reads like the subject")
 _MASK, _BOILERPLATE = "masks", "boilerplate"
@@ -332,7 +331,8 @@ class Judge:
         if self._model is not None and any(reason.weight > 0 for reason, _ in found):
             reasons = sorted(reasons + _curated(self._model, item, reasons), key=_strength)
         odds = self._odds(reasons)
-        return Verdict(self._decide(odds), _sigmoid(odds), tuple(reasons[:_REASONS]), self.rules)
+        beginning = [Reason(PACK, "before any evidence", "", self._pack.bias)] if reasons else []
+        return Verdict(self._decide(odds), _sigmoid(odds), (*reasons, *beginning), self.rules)
 
     def _odds(self, reasons: Iterable[Reason]) -> float:
         return self._pack.bias + sum(reason.weight for reason in reasons)
@@ -430,7 +430,7 @@ def _strength(reason: Reason) -> float:
 
 def _curated(model: Model, item: Item, reasons: Sequence[Reason]) -> list[Reason]:
     """What the curator's decisions on other items say of this one."""
-    shown = signs(item, reasons[:_REASONS])
+    shown = signs(item, reasons)
     weight = model.weigh(shown)
     if not weight:
         return []

@@ -67,7 +67,7 @@ def birds(embed: Counting) -> Judge:
 def test_what_the_rules_leave_unsure_is_weighed_by_meaning() -> None:
     """The vector's log-odds stand among the reasons, and the score is their sum."""
     verdict = birds(Counting()).judge(item("Three chicks for the heron"), "general")
-    assert [(reason.field, reason.concept, reason.weight) for reason in verdict.reasons] == [
+    assert [(reason.field, reason.concept, reason.weight) for reason in verdict.found] == [
         ("meaning", "reads like the subject", 3.0)
     ]
     assert verdict.decision is Decision.KEPT

@@ -61,7 +61,7 @@ def item(title: str, summary: str = "") -> Item:
 def test_what_the_rules_leave_unsure_is_weighed_by_its_phrasing(birds: Judge) -> None:
     """The log-odds stand among the reasons, with the words that weighed most, and the score is their sum."""
     verdict = birds.judge(item("Heron chicks"), "general")
-    (reason,) = verdict.reasons
+    (reason,) = verdict.found
     assert (reason.field, reason.concept) == ("phrasing", "reads like the subject")
     assert reason.text == "chicks"
     assert verdict.decision is Decision.KEPT

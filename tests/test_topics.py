@@ -1,6 +1,7 @@
 """topics: whether an item belongs to the subject, and why."""
 
 import dataclasses
+import math
 import pickle
 import re
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 
 from aggregator.errors import ConfigError
 from aggregator.model import Decision, Item, Verdict
+from aggregator.report import explanation
 from aggregator.topics import Judge, load_pack, parse_pack
 from aggregator.words import sentence_hash
 from tests.curation.relevance import DATA, judge, read, score
@@ -76,15 +78,21 @@ def test_concepts_that_meet_are_evidence() -> None:
     assert [(reason.field, reason.concept, reason.text) for reason in verdict.reasons] == [
         ("title", "birds that nest", "Herons … nesting"),
         ("title", "bird", "Herons"),
+        ("pack", "before any evidence", ""),
     ]
     assert str(verdict.reasons[0]) == "title: Herons … nesting"
 
 
-def test_the_score_can_be_added_up_from_the_reasons() -> None:
-    """Log-odds: the bias and the weights of all reasons give the score."""
-    verdict = small("Herons are nesting")
-    odds = -3.0 + sum(reason.weight for reason in verdict.reasons)
-    assert verdict.score == pytest.approx(1 / (1 + 2.718281828**-odds), abs=1e-4)
+@pytest.mark.parametrize("labelled", ["items.jsonl", "relevance_more.jsonl"])
+def test_what_is_printed_of_a_verdict_adds_up_to_its_score(labelled: str) -> None:
+    """The log-odds that `explain` prints, the pack's bias among them, give the printed score, but for rounding."""
+    for one, verdict in judge(read(DATA / labelled), scope="north-korea"):
+        said, *lines = explanation(verdict).splitlines()
+        weights = [float(line.split()[0]) for line in lines if line.startswith(("  +", "  -"))]
+        assert len(weights) == len(verdict.reasons)
+        if weights:
+            score = 1 / (1 + math.exp(-sum(weights)))
+            assert float(said.split()[-1]) == pytest.approx(score, abs=0.006 + 0.005 * len(weights) / 4), one.item.title
 
 
 def test_an_item_just_below_the_threshold_is_undecided() -> None:
@@ -116,14 +124,14 @@ def test_mentions_in_passing_never_keep_an_item_alone() -> None:
     """Later sentences and the body add at most what [places] allows them, however often they say it."""
     verdict = small("News", "Rain. Herons nest. A gull nests.", body="Herons nest. " * 20)
     assert verdict.decision is Decision.DROPPED
-    assert sum(reason.weight for reason in verdict.reasons) == pytest.approx(1.6, abs=0.01)
+    assert sum(reason.weight for reason in verdict.found) == pytest.approx(1.6, abs=0.01)
 
 
 def test_a_rule_may_ask_that_its_concepts_stand_near_each_other() -> None:
     """Within so many characters, from the first beginning to the last end, in one text."""
     near = Judge(parse_pack(SMALL.replace("weight = 4.0", "weight = 4.0\nnear = 20"), "birds.toml"), 0.5)
     rules = [
-        {reason.concept for reason in near.judge(item(*texts), "general", frozenset()).reasons}
+        {reason.concept for reason in near.judge(item(*texts), "general", frozenset()).found}
         for texts in (("Herons nest here",), ("Herons, seen by many people, nest",), ("Herons", "They nest."))
     ]
     assert rules == [{"birds that nest", "bird"}, {"bird"}, {"bird"}]

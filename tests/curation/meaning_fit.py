@@ -65,7 +65,7 @@ def vectors(items: Iterable[Item]) -> np.ndarray:
 
 def unsure(judge: Judge, item: Item, bias: float) -> tuple[float, bool, set[str]]:
     """Log-odds by the rules; whether these neither keep nor speak against; the concepts named."""
-    odds = bias + sum(reason.weight for reason in judge.judge(item, "general").reasons)
+    odds = bias + sum(reason.weight for reason in judge.judge(item, "general").found)
     return odds, bias <= odds < 0, judge.names(item)
 
 

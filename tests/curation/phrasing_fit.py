@@ -181,7 +181,7 @@ def measure(examples: Sequence[Example], odds: np.ndarray) -> None:
         scores = {name: (relevance.Score(), relevance.Score()) for name in ("labelled", "headlines", *TOGETHER)}
         for one, more in zip(examples, odds, strict=True):
             verdict = judge.judge(one.item, "general")
-            before = sum(reason.weight for reason in verdict.reasons) + pack.bias
+            before = sum(reason.weight for reason in verdict.found) + pack.bias
             named = judge.names(one.item)
             looked = pack.bias <= before < 0 and not named.isdisjoint(asked)
             kept = verdict.decision is Decision.KEPT

@@ -90,7 +90,7 @@ def main(paths: list[str]) -> None:
         for labelled, verdict in judged:
             if (verdict.decision is Decision.KEPT) != labelled.relevant:
                 item = labelled.item
-                reasons = "; ".join(f"{reason.concept} {reason.weight:+.1f} ({reason})" for reason in verdict.reasons)
+                reasons = "; ".join(f"{reason.concept} {reason.weight:+.1f} ({reason})" for reason in verdict.found)
                 side = "missed" if labelled.relevant else "wrong "
                 print(f"{side} {item.id} {item.language} {verdict.score:.2f} {item.title} || {item.summary[:200]}")
                 print(f"        {reasons}")
