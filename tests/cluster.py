@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from tests.daemons import eventually, free_port
 from tests.network import Place
-from tests.test_daemon import eventually, free_port
 
 # A worker's own process may have children only so; no page for people, which would want one more library.
 _SURROUNDINGS = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}

@@ -1,4 +1,4 @@
-"""What holds for every test, and the PostgreSQL server and the browser that several of them share."""
+"""What holds for every test, and the browser and the servers that several of them share."""
 
 import os
 from collections.abc import Iterator
@@ -9,6 +9,9 @@ import pytest
 from hypothesis import settings
 
 from tests import postgres
+from tests.daemons import free_port
+from tests.receivers import Hook, Sink, hook, sink
+from tests.site import Site, serving
 
 # A property is judged by what it says, not by how busy the machine is: on two loaded cores a case that takes 10 ms
 # alone was seen to take 300, above hypothesis' own limit of 200.
@@ -18,6 +21,27 @@ settings.register_profile("search", deadline=None, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "calm"))
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server of sources."""
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture
+def receiver() -> Iterator[Hook]:
+    """A webhook."""
+    with hook() as taken:
+        yield taken
+
+
+@pytest.fixture
+def mails() -> Iterator[Sink]:
+    """A mail server."""
+    with sink(free_port()) as taken:
+        yield taken
 
 
 @pytest.fixture(scope="session")

@@ -58,6 +58,25 @@ class Reply:
 
 
 @dataclass
+class AtOnce:
+    """A late reply that counts how many requests wait for one at once."""
+
+    reply: Reply
+    most: int = 0
+    _now: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, connection: socket.socket, closing: threading.Event) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        closing.wait(self.reply.delay)
+        with self._lock:
+            self._now -= 1
+        connection.sendall(self.reply.bytes())
+
+
+@dataclass
 class Lab:
     """Use as a context manager; `route` says what each path answers, `requests` what was asked."""
 

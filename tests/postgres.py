@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,8 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
+
+from tests.daemons import free_port
 
 USER, PASSWORD = "aggregator", "a secret"
 UNPRIVILEGED = ("postgres", "nobody")  # who runs the server where the tests are root's: it refuses to be root's
@@ -96,7 +97,7 @@ def serving(*, lasting: bool = False) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="aggregator-postgres-"))
     try:
         _make(folder, [*prefix, str(programs / "initdb")], user)
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": (port := _free_port())}
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": (port := free_port())}
         options = [f"--{name}={value}" for name, value in (settings | ({} if lasting else HASTY)).items()]
         command = [*prefix, str(programs / "postgres"), "-D", str(folder / "data"), *options]
         server = Server(port, programs, folder, command)
@@ -144,12 +145,6 @@ def _make(folder: Path, initdb: list[str], user: pwd.struct_passwd | None) -> No
     made = subprocess.run(command, capture_output=True, text=True, cwd="/")
     if made.returncode:
         raise NoServer(f"initdb failed: {made.stderr.strip()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
 
 
 def _await(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:

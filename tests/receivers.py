@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tests.answering import Handler, answering
 
 
 @dataclass
@@ -28,10 +28,7 @@ class Hook:
 def hook() -> Iterator[Hook]:
     taken = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Taking(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             taken.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -44,16 +41,9 @@ def hook() -> Iterator[Hook]:
 
         do_GET = do_POST
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    taken.address = f"http://127.0.0.1:{server.server_port}/hook"
-    try:
+    with answering(Taking) as address:
+        taken.address = f"{address}/hook"
         yield taken
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @dataclass

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.answering import Handler, answering
 
 
 @dataclass
@@ -48,11 +48,8 @@ def serving() -> Iterator[Site]:
     """A site on a free port of loopback, until the end of the block."""
     site = Site()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Showing(Handler):
         protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
 
         def do_GET(self) -> None:
             document = site.documents.get(self.path)
@@ -75,13 +72,5 @@ def serving() -> Iterator[Site]:
             self.end_headers()
             self.wfile.write(body)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    site.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with answering(Showing) as site.address:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

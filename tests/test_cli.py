@@ -6,24 +6,17 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.command import HEAD, NOT_SERVED, aggregator, configure, environment, feed, rss
-from tests.site import Site, serving
+from tests.site import Site
 
 ROOT = Path(__file__).parent.parent
 ON_SUBJECT = ("https://news.example/1", "North Korean defector elected to Seoul council", "She fled the North in 2009.")
 OFF_SUBJECT = ("https://news.example/2", "Council meets about the budget", "Nothing was decided.")
 UNSURE = ("https://news.example/3", "Defector speaks to journalists", "")
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 @pytest.fixture

@@ -20,26 +20,14 @@ from aggregator.model import Delivered, Delivery, Message, Undelivered
 from aggregator.post import Mailer
 from aggregator.services import Services
 from aggregator.webhook import Webhooks
+from tests.daemons import free_port
 from tests.editions import LINK, NOON, REALISTIC, edition, member, story
-from tests.receivers import Hook, Sink, hook, sink
-from tests.test_daemon import free_port
+from tests.receivers import Hook, Sink
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 ONE = edition(story(1))
 MESSAGE = Message("msg_1", "desk", (ONE.stories[0].id,), 1, NOON)
 SENDER = "News <news@example.org>"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Hook]:
-    with hook() as taken:
-        yield taken
-
-
-@pytest.fixture
-def mails() -> Iterator[Sink]:
-    with sink(free_port()) as taken:
-        yield taken
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from aggregator.health import Overview
 from aggregator.metrics import metrics
 from aggregator.model import Source, SourceHealth
 from tests.command import HEAD, configure, rss
+from tests.daemons import DEFECTOR, daemon, eventually, free_port, get
 from tests.site import serving
-from tests.test_daemon import DEFECTOR, daemon, eventually, free_port, get
 
 ROOT = Path(__file__).parent.parent
 CONTRIB = ROOT / "contrib"

@@ -25,7 +25,7 @@ from aggregator.health import State
 from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Reason, Rhythm, Source, Verdict, Visit
 from aggregator.settle import settle
 from tests.command import HEAD, configure, environment
-from tests.test_daemon import free_port
+from tests.daemons import free_port
 from tests.test_page import AXE, DESK, PHONE, RULES
 
 TOKEN = "a token that is long enough"

@@ -18,19 +18,13 @@ from aggregator.database import Database
 from aggregator.schema import STEPS
 from aggregator.store import SqlStore
 from tests.command import aggregator, configure, feed, rss
-from tests.site import Site, serving
+from tests.site import Site
 from tests.test_hostile import ENTRY, OTHER, TITLE
 from tests.world import DAY, HOUR, World
 from tests.world import rss as document
 
 ONE = ("https://news.example/1", "North Korean defector elected to Seoul council", "")
 TWO = ("https://news.example/2", "Swimmer from North Korea reaches Gyodong island, asks to stay in the South", "")
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 @pytest.fixture

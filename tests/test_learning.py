@@ -19,7 +19,7 @@ from aggregator.ports import Store
 from aggregator.store import SqlStore
 from aggregator.topics import Judge, load_pack, parse_pack
 from tests.command import aggregator, configure, rss
-from tests.site import Site, serving
+from tests.site import Site
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BIRDS = """
@@ -217,12 +217,6 @@ def test_a_model_that_was_forgotten_does_not_return(store: Store) -> None:
 
 
 # --- as a curator has it ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 def test_what_a_curator_reviews_decides_on_what_comes_next(tmp_path: Path, site: Site) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -12,30 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.command import HEAD, NOT_SERVED, aggregator, configure
-from tests.receivers import Hook, Sink, hook, sink
-from tests.site import Site, serving
-from tests.test_daemon import daemon, eventually, free_port
+from tests.daemons import daemon, eventually
+from tests.receivers import Hook, Sink
+from tests.site import Site
 
 OLD = "North Korean defector elected to Seoul council"
 NEW = "North Korean defector opens a noodle restaurant in Busan"
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
-
-
-@pytest.fixture
-def receiver() -> Iterator[Hook]:
-    with hook() as taken:
-        yield taken
-
-
-@pytest.fixture
-def mails() -> Iterator[Sink]:
-    with sink(free_port()) as taken:
-        yield taken
 
 
 def document(*titles: str) -> str:

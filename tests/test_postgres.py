@@ -20,10 +20,10 @@ from aggregator.memory import FixedClock
 from aggregator.model import Source
 from aggregator.store import SqlStore
 from tests.command import NOT_SERVED, aggregator, configure, feed, rss
+from tests.daemons import daemon, eventually
 from tests.postgres import PASSWORD, USER, NoServer, Server
 from tests.postgres import serving as server_of_its_own
-from tests.site import Site, serving
-from tests.test_daemon import daemon, eventually
+from tests.site import Site
 from tests.test_subjects import COMMON, ESCAPES, REEFS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -232,12 +232,6 @@ TITLES = (
     "North Korean defector opens a noodle restaurant in Busan",
     "Seoul court convicts broker who helped North Korean defectors flee",
 )
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 @pytest.fixture

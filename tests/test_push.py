@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
@@ -23,10 +22,11 @@ from aggregator.hub import Hubs
 from aggregator.model import Changed, FeedHead, Freshness, Source, Subscription, Unchanged, Visit
 from aggregator.push import Push
 from aggregator.visiting import hubs
+from tests.answering import Handler, answering
 from tests.command import HEAD, aggregator, configure, rss
+from tests.daemons import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
 from tests.lab import Lab, Misbehave, Reply, reset
-from tests.site import Site, serving
-from tests.test_daemon import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
+from tests.site import Site
 from tests.test_manners import Guest
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -77,36 +77,22 @@ class Hub:
 def hub_running() -> Iterator[Hub]:
     hub = Hub()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
+    class Taking(Handler):
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             hub.take({name: values[0] for name, values in form.items()})
             self.send_response(202)
             self.end_headers()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    hub.address = f"http://127.0.0.1:{server.server_port}/"
-    try:
+    with answering(Taking) as address:
+        hub.address = f"{address}/"
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     with hub_running() as hub:
         yield hub
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 def with_hub(document: bytes, hub: str, own: str) -> bytes:

@@ -19,8 +19,8 @@ import pytest
 from aggregator.limit import Limited, client
 from aggregator.service import ALIVE, READY, tell
 from tests.command import HEAD, environment, rss
+from tests.daemons import DEFECTOR, eventually, free_port
 from tests.site import Site, serving
-from tests.test_daemon import DEFECTOR, eventually, free_port
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "contrib" / "aggregator.service"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,9 +18,10 @@ from aggregator.daemon import AT_ONCE
 from aggregator.model import Source
 from aggregator.pipeline import LEASE
 from aggregator.store import SqlStore
-from tests.command import NOT_SERVED, configure, environment, feed, rss
-from tests.lab import Lab, Reply
-from tests.site import Site, serving
+from tests.command import NOT_SERVED, configure, feed, rss
+from tests.daemons import daemon, eventually
+from tests.lab import AtOnce, Lab, Reply
+from tests.site import Site
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCES = 60
@@ -94,27 +93,6 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Shared:
     return Shared(request.getfixturevalue("postgres_url"), 3)
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon in its folder, killed at the end if it has not ended before."""
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aggregator", "run"], cwd=folder, stderr=log, env=environment()
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.1)
-
-
 def folders(path: Path, shared: Shared, sources: dict[str, str], count: int | None = None) -> list[Path]:
     """A folder with the same configuration for each daemon."""
     made = [path / f"daemon{number}" for number in range(count or shared.processes)]
@@ -134,21 +112,36 @@ def published(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def work(url: str, count: int) -> list[list[str]]:
-    """What each of so many processes, begun at once, claimed and settled."""
-    command = [sys.executable, "-c", WORKER, url]
+@contextmanager
+def begun_at_once(program: str, url: str, count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many processes on one store, each of which has been ready when all were told to go."""
+    command = [sys.executable, "-c", program, url]
     with ExitStack() as stack:
         processes = [
             stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             for _ in range(count)
         ]
+        assert [said(process) for process in processes] == ["ready"] * count
         for process in processes:
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
+            tell(process, "go")
+        yield processes
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The next line that it writes."""
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+def tell(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdin
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+
+
+def work(url: str, count: int) -> list[list[str]]:
+    """What each of so many processes, begun at once, claimed and settled."""
+    with begun_at_once(WORKER, url, count) as processes:
         done = [process.communicate(timeout=120)[0].split() for process in processes]
         assert [process.returncode for process in processes] == [0] * count
     return done
@@ -167,49 +160,25 @@ def test_each_source_goes_to_one_and_each_story_is_told_once(shared: Shared) -> 
     assert Counter(member.item.source for member in story.members) == Counter(source.url for source in sources)
 
 
-def turn(process: subprocess.Popen[str]) -> str:
-    """Have a process go on; what it says then."""
-    assert process.stdin
-    assert process.stdout
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    return process.stdout.readline().strip()
-
-
 def test_a_host_belongs_to_one_process_at_a_time(shared: Shared) -> None:
     """Of several that claim at once one gets it; the others may when it is done and the gap is over."""
-    gap, command = timedelta(seconds=2), [sys.executable, "-c", CLAIMER, shared.url]
+    gap = timedelta(seconds=2)
     host = [Source(f"https://{name}.host.example/feed", name) for name in "abcdefghij"]
     store = SqlStore(shared.url)
     store.enlist([*host, Source("https://other.example/feed", "other")], [], NOW - timedelta(hours=1))
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-            for _ in range(3)
-        ]
-        for process in processes:
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        claimed = [process.stdout.readline().strip() for process in processes if process.stdout]
+    with begun_at_once(CLAIMER, shared.url, 3) as processes:
+        claimed = [said(process) for process in processes]
         assert sorted(url.partition(".")[2] for url in claimed) == ["", "example/feed", "host.example/feed"]
         assert store.claim(NOW, LEASE, gap=gap) == ()
-        assert {turn(process) for process in processes} == {"done"}
+        for process in processes:
+            tell(process, "go")
+        assert [said(process) for process in processes] == ["done"] * 3
         assert store.claim(NOW + gap, LEASE, gap=gap) == ()  # they were visited a little after NOW
         left = store.claim(NOW + gap + timedelta(seconds=1), LEASE, gap=gap)
         for process in processes:
             process.communicate("end\n")
     store.close()
     assert {task.source.name for task in left} == {one.name for one in host if one.url not in claimed}
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 def test_daemons_share_a_store_and_keep_a_folder_each(shared: Shared, site: Site, tmp_path: Path) -> None:
@@ -221,35 +190,24 @@ def test_daemons_share_a_store_and_keep_a_folder_each(shared: Shared, site: Site
     places = folders(tmp_path, shared, sources)
     with ExitStack() as stack:
         for folder in places:
-            stack.enter_context(running(folder))
-        wait_until(lambda: all(told(folder) == 4 for folder in places))
-        wait_until(lambda: all(published(folder) == published(places[0]) for folder in places))
+            stack.enter_context(daemon(folder))
+        eventually(lambda: all(told(folder) == 4 for folder in places))
+        eventually(lambda: all(published(folder) == published(places[0]) for folder in places))
     assert Counter(request.path for request in site.requests) == {f"/{number}": 1 for number in range(6)}
     assert sorted(len(item["_story"]["members"]) for item in feed(places[0])) == [2, 2, 2, 6]
 
 
 def test_daemons_spare_a_host_together(tmp_path: Path) -> None:
     """`per_host` counts the requests under way of all who share the store; one round of one daemon is not enough."""
-    busy, most, lock = 0, 0, threading.Lock()
-
-    def answer(connection: socket.socket, closing: threading.Event) -> None:
-        nonlocal busy, most
-        with lock:
-            busy += 1
-            most = max(most, busy)
-        closing.wait(0.02)
-        with lock:
-            busy -= 1
-        connection.sendall(Reply(body=document(0, ["Council meets about the budget"])).bytes())
-
+    answer = AtOnce(Reply(body=document(0, ["Council meets about the budget"]), delay=0.02))
     with Lab() as lab, ExitStack() as stack:
         urls = {f"S{number}": lab.route(f"/{number}", answer) for number in range(AT_ONCE + 20)}
         for folder in folders(tmp_path, Shared(f"sqlite:///{tmp_path}/store.db", 2), urls):
             config = (folder / "config.toml").read_text().replace("per_host = 16", "per_host = 1")
             (folder / "config.toml").write_text(config)
-            stack.enter_context(running(folder))
-        wait_until(lambda: len(lab.requests) == len(urls))
-    assert most == 1
+            stack.enter_context(daemon(folder))
+        eventually(lambda: len(lab.requests) == len(urls))
+    assert answer.most == 1
 
 
 def test_what_a_killed_daemon_had_claimed_comes_back(shared: Shared, site: Site, tmp_path: Path) -> None:
@@ -257,8 +215,8 @@ def test_what_a_killed_daemon_had_claimed_comes_back(shared: Shared, site: Site,
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         sources = {"S0": site.put("/0", document(0, OTHERS)), "Silent": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
         (folder,) = folders(tmp_path, shared, sources, 1)
-        with running(folder) as process:
-            wait_until(lambda: told(folder) == 3)
+        with daemon(folder) as process:
+            eventually(lambda: told(folder) == 3)
             process.kill()
             process.wait()
     store = SqlStore(shared.url)

@@ -17,8 +17,8 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 
 from tests.command import HEAD, configure, environment
+from tests.daemons import daemon, eventually, free_port, get
 from tests.site import Site, serving
-from tests.test_daemon import daemon, eventually, free_port, get
 from tests.test_fuzz import is_harmless
 from tests.test_page import DESK
 

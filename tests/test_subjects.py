@@ -15,9 +15,9 @@ import pytest
 from aggregator.database import Database
 from aggregator.schema import STEPS, TABLES
 from tests.command import aggregator, rss
+from tests.daemons import daemon, eventually, free_port, get
 from tests.receivers import Hook, hook
 from tests.site import Site, serving
-from tests.test_daemon import daemon, eventually, free_port, get
 from tests.test_notify import document
 
 BOTH = (

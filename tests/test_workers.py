@@ -30,10 +30,10 @@ from aggregator.topics import Judge, load_pack
 from aggregator.workers import Crew, Equipment, Limits, program
 from tests.cluster import RunningCluster, kill
 from tests.command import NOT_SERVED, rss
-from tests.lab import Lab, Reply
+from tests.daemons import DEFECTOR, eventually
+from tests.lab import AtOnce, Lab, Reply
 from tests.network import Far, far
 from tests.site import Site, serving
-from tests.test_daemon import DEFECTOR, eventually
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 FETCH = Fetch(allow_private_addresses=True, timeout_seconds=30)
@@ -150,23 +150,12 @@ def test_what_travels_is_small(judge: Judge) -> None:
 def test_a_host_is_spared_by_all_workers_together(tmp_path: Path, cluster: RunningCluster) -> None:
     """`per_host` counts the requests under way from the whole cluster."""
     cluster.work(), cluster.work()
-    busy, most, lock = 0, 0, threading.Lock()
-
-    def answer(connection: socket.socket, closing: threading.Event) -> None:
-        nonlocal busy, most
-        with lock:
-            busy += 1
-            most = max(most, busy)
-        closing.wait(0.2)
-        with lock:
-            busy -= 1
-        connection.sendall(Reply(body=rss([DEFECTOR])).bytes())
-
+    answer = AtOnce(Reply(body=rss([DEFECTOR]), delay=0.2))
     with Lab() as lab:
         urls = [lab.route(f"/{number}", answer) for number in range(8)]
         with opened(tmp_path, dask(cluster), urls, per_host=2) as app:
             assert len(list(app.refresh())) == 8
-    assert most == 2
+    assert answer.most == 2
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------

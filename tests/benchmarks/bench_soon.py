@@ -13,12 +13,10 @@ import resource
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -30,8 +28,10 @@ from aggregator.daemon import Rounds, serving
 from aggregator.push import Push
 from aggregator.store import SqlStore
 from aggregator.visiting import hubs
+from tests.answering import Handler, answering
 from tests.benchmarks.bench_press import BATCH, SOURCES, _tell
 from tests.command import configure, rss
+from tests.daemons import free_port
 from tests.site import Site
 from tests.site import serving as site_serving
 from tests.telling import NOW
@@ -92,24 +92,16 @@ class Hub:
     def open(self) -> Iterator[Hub]:
         told = self.told
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
+        class Taking(Handler):
             def do_POST(self) -> None:
                 form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 told.setdefault(form["hub.url"][0], time.perf_counter())
                 self.send_response(202)
                 self.end_headers()
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        self.address = f"http://127.0.0.1:{server.server_port}/"
-        try:
+        with answering(Taking) as address:
+            self.address = f"{address}/"
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
 
 
 def main(*sizes: int) -> None:
@@ -120,7 +112,7 @@ def main(*sizes: int) -> None:
 
 
 def _measure(folder: Path, stories: int, site: Site, hub: Hub) -> None:
-    listen = f"127.0.0.1:{_free_port()}"
+    listen = f"127.0.0.1:{free_port()}"
     source = {"News": site.put("/feed", rss([]))}
     configure(folder, source, HEAD.format(listen=listen, hub=hub.address))
     config = load(folder / "config.toml")
@@ -186,11 +178,6 @@ def _fill(url: str, stories: int) -> None:
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
-
-
-def _free_port() -> int:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        return server.server_port
 
 
 if __name__ == "__main__":
