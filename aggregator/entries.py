@@ -22,6 +22,11 @@ from aggregator.wording import Wording, wording
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff\ufeff\u202a-\u202e\u2066-\u2069]"
 )
+# RSS titles, and names and categories in each format, have no way to say that they are text: what ends a tag there is
+# markup to readers, which drop it, and to the W3C feed validator. A word joiner shows nothing, and there is no tag.
+_END_TAG = re.compile(r"<(?=/\w+>)")
+_JOINED = "<\u2060"
+_LOST = {0xFFFD: "\u25a1"}  # where a source lost a character: a box, since U+FFFD is an error to the validator
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9;/?:@&=+$._!~*'()%,#-]+")
 _UUID = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)  # the oldest date that the W3C feed validator holds to be plausible
@@ -74,7 +79,12 @@ def printable(text: str) -> str:
 
 def clean(text: str) -> str:
     """A printable text on one line."""
-    return single_line(printable(text))
+    return single_line(printable(text).translate(_LOST))
+
+
+def untagged(text: str) -> str:
+    """A clean text in which no reader finds the end of a tag."""
+    return _END_TAG.sub(_JOINED, clean(text))
 
 
 def publishable(url: str | None) -> str | None:
@@ -119,7 +129,7 @@ def _entry(story: Story, edition: Edition) -> Entry:
     told = instant(story.told)
     members = tuple(_member(member) for member in story.members)
     summary = clean(story.summary)
-    title = clean(story.title) or shorten(summary, _TITLE_CHARACTERS) or _untitled(members)
+    title = untagged(story.title) or shorten(untagged(summary), _TITLE_CHARACTERS) or _untitled(members)
     limit = story.lead.excerpt_characters if story.lead else None
     presentable = replace(
         story,
@@ -143,7 +153,7 @@ def _member(member: Member) -> Member:
         member,
         url=printable(member.url or "") or None,
         title=clean(member.title),
-        source=clean(member.source) or _outlet(member),
+        source=untagged(member.source) or _outlet(member),
         source_url=publishable(member.source_url) or "",
         site=publishable(member.site),
         language=_language(member.language),
@@ -176,7 +186,7 @@ def _language(tag: str | None) -> str | None:
 
 
 def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(cleaned for text in texts if (cleaned := clean(text))))
+    return tuple(dict.fromkeys(cleaned for text in texts if (cleaned := untagged(text))))
 
 
 def _enclosures(enclosures: Iterable[Enclosure]) -> Iterable[Enclosure]:

@@ -7,7 +7,15 @@ from dataclasses import replace
 
 from aggregator import page
 from aggregator.documents import SUBSCRIBED, address, slice_path
-from aggregator.entries import clean, instant, month_path, prepare, prepare_line, publishable, story_path
+from aggregator.entries import (
+    instant,
+    month_path,
+    prepare,
+    prepare_line,
+    publishable,
+    story_path,
+    untagged,
+)
 from aggregator.model import Edition, Line, Part, Source
 from aggregator.normalise import clean_language_tag
 from aggregator.slices import Slice
@@ -106,12 +114,12 @@ def render_moved(edition: Edition, merged: Mapping[str, str]) -> dict[str, bytes
 
 def presentable(edition: Edition) -> Edition:
     """The edition with a head that every format can hold."""
-    title = clean(edition.title) or "Untitled"
+    title = untagged(edition.title) or "Untitled"
     link = publishable(edition.link) or edition.link
     return replace(
         edition,
         title=title,
-        description=clean(edition.description) or title,
+        description=untagged(edition.description) or title,
         link=link if link.endswith("/") else link + "/",
         language=clean_language_tag(edition.language) or "en",
         hub=publishable(edition.hub) or "",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from html import escape
+from html.entities import name2codepoint
 from typing import Any
 
 from lxml import etree
@@ -22,7 +23,12 @@ MEDIA = "http://search.yahoo.com/mrss/"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 GENERATOR = "aggregator"
 MEDIA_TYPES = {"rss": "application/rss+xml", "atom": "application/atom+xml"}
-_LOOKS_LIKE_MARKUP = re.compile(r"<[A-Za-z/!?]|&#?\w+;")
+_MOURNED = timedelta(days=30)  # longer than readers are left unopened who keep what they once read
+_TAG = re.compile(r"<[A-Za-z/!?]")
+_REFERENCE = re.compile(r"&(#?\w+)(;?)")
+_NAMED = name2codepoint.keys() | {"apos"}
+_RSS_TEXTS = re.compile(rb"<(?:title|description|category|source|dc:creator|dc:rights)(?: [^>]*)?>[^<]*</")
+_ATOM_NAMES = re.compile(rb"<name>[^<]*</")
 
 
 def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
@@ -45,7 +51,7 @@ def rss(edition: Edition, entries: Iterable[Entry]) -> bytes:
             if entry.story.lead.credit:
                 etree.SubElement(item, f"{{{DUBLIN_CORE}}}rights").text = entry.story.lead.credit
             _media(item, entry.story.lead, entry.story.lead.enclosures[1:])
-    return _hexadecimal_titles(_serialised(root))
+    return _hexadecimal(_serialised(root), _RSS_TEXTS)
 
 
 def _rss_item(item: Any, entry: Entry) -> None:
@@ -83,27 +89,34 @@ def atom(edition: Edition, entries: Iterable[Entry]) -> bytes:
         element.find(f"{{{ATOM}}}updated").text = spell(entry.story.updated)
         _finish_atom_entry(element, entry.story)
     _history(root, edition, "atom", root.index(root.find(f"{{{ATOM}}}link")) + 1)
-    for one in edition.gone:
-        _tombstone(root, one)
+    for one in _withdrawn(edition):
+        when, names = timestamp(instant(one.at)), {"at": TOMBSTONES}
+        etree.SubElement(root, f"{{{TOMBSTONES}}}deleted-entry", ref=identifier(one.id), when=when, nsmap=names)
     for text in root.iter(*(f"{{{ATOM}}}{name}" for name in ("title", "subtitle", "summary", "rights"))):
         _declare_markup(text)
-    return _serialised(root)
+    return _hexadecimal(_serialised(root), _ATOM_NAMES)
 
 
 def _declare_markup(element: Any) -> None:
     """Write a text that looks like markup as HTML that shows it (RFC 4287, 3.1.1.2), so that no reader need guess."""
-    if _LOOKS_LIKE_MARKUP.search(element.text or ""):
+    if _looks_like_markup(element.text or ""):
         element.set("type", "html")
         element.text = escape(element.text, quote=False)
 
 
-def _tombstone(root: Any, one: Gone) -> None:
-    """Say that an entry is no more (RFC 6721): for readers that keep it, not for those that never saw it."""
-    when, names = timestamp(instant(one.at)), {"at": TOMBSTONES}
-    deleted = etree.SubElement(root, f"{{{TOMBSTONES}}}deleted-entry", ref=identifier(one.id), when=when, nsmap=names)
-    if one.into is not None:
-        comment = etree.SubElement(deleted, f"{{{TOMBSTONES}}}comment")
-        comment.text = f"Told as one story with {identifier(one.into)}"
+def _looks_like_markup(text: str) -> bool:
+    """Whether a reader, or the W3C feed validator, may take a text for HTML: "<b>", "&copy", "1&1", but not "Q&A"."""
+    named = any(ends or name in _NAMED or not name.isalpha() for name, ends in _REFERENCE.findall(text))
+    return named or bool(_TAG.search(text))
+
+
+def _withdrawn(edition: Edition) -> Iterator[Gone]:
+    """The stories that Atom says are no more (RFC 6721): those that were taken back, not those told within another.
+
+    A closed page says so for good, the subscription document until a month of changes has gone by.
+    """
+    since = edition.updated - _MOURNED
+    return (one for one in edition.gone if one.into is None and (edition.page or one.at >= since))
 
 
 def _atom_entry(element: Any, entry: Entry) -> None:
@@ -135,7 +148,7 @@ def _finish_atom_entry(element: Any, story: Story) -> None:
     for member in story.members:
         if url := publishable(member.url):
             language = {"hreflang": member.language} if member.language else {}
-            told = member.title and not _LOOKS_LIKE_MARKUP.search(member.title)  # an attribute cannot say what it is
+            told = member.title and not _looks_like_markup(member.title)  # an attribute cannot say what it is
             title = {"title": member.title} if told else {}
             etree.SubElement(element, f"{{{ATOM}}}link", rel="related", href=url, **language, **title)
     lead = story.lead
@@ -226,10 +239,6 @@ def _serialised(root: Any) -> bytes:
     return bytes(etree.tostring(root, encoding="UTF-8", xml_declaration=True, pretty_print=True))
 
 
-def _hexadecimal_titles(document: bytes) -> bytes:
-    """Write & and < in titles as references that no reader decodes twice (RSS profile, character data)."""
-    return re.sub(
-        rb"<title>[^<]*</title>",
-        lambda title: title[0].replace(b"&amp;", b"&#x26;").replace(b"&lt;", b"&#x3C;"),
-        document,
-    )
+def _hexadecimal(document: bytes, texts: re.Pattern[bytes]) -> bytes:
+    """Write & and < in these texts as references that no reader decodes twice (RSS profile, character data)."""
+    return texts.sub(lambda text: text[0].replace(b"&amp;", b"&#x26;").replace(b"&lt;", b"&#x3C;"), document)

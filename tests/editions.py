@@ -121,6 +121,8 @@ nasty_text = st.text(st.characters(exclude_categories=()), max_size=40) | st.sam
         "]]>",
         "&amp;amp;",
         "</title>",
+        "1&1 &copy ?v=1&ab_channel=2",
+        "lost \ufffd",
         "<script>alert(1)</script>",
         "\ud800",
         "\u202eabc",

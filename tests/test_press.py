@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -164,10 +165,27 @@ def test_what_is_withdrawn_leaves_the_archive(store: Store, public: MemoryPublis
     publish(store, public, FRAME, 4)
     assert walk(public.files, "atom.xml") == [6, 5, 4, 3, 7]
     for document in ("atom.xml", "archive/atom-1.xml"):
-        withdrawn = {one.get("ref"): one.get("when") for one in etree.fromstring(public.files[document]).iter(DELETED)}
-        assert withdrawn == {name(2): "2026-03-01T22:00:00Z", name(1): "2026-03-01T21:00:00Z"}
-    assert name(7) in etree.fromstring(public.files["atom.xml"]).findtext(f"{DELETED}/*")
+        assert withdrawn(public.files[document]) == {name(1): "2026-03-01T21:00:00Z"}
+        assert name(2).encode() not in public.files[document]  # it is told, within another story
     assert public.files["archive/atom-2.xml"] == before["archive/atom-2.xml"]
+
+
+def withdrawn(document: bytes) -> dict[str | None, str | None]:
+    """Id of a story that Atom says is no more → since when."""
+    return {one.get("ref"): one.get("when") for one in etree.fromstring(document).iter(DELETED)}
+
+
+def test_a_tombstone_leaves_the_feed_after_a_month(store: Store, public: MemoryPublisher) -> None:
+    """With the next change then; the page of the archive that the story stood on keeps it."""
+    tell(store, *range(1, 8))
+    publish(store, public, FRAME, 4)
+    with store.begin() as work:
+        work.tell(name(1), None, None, NOW + 9 * HOUR)
+    for days, stands in ((30, True), (31, False)):
+        tell(store, 10 + days, now=NOW + 9 * HOUR + timedelta(days=days) - HOUR)
+        publish(store, public, FRAME, 4)
+        assert (name(1) in withdrawn(public.files["atom.xml"])) == stands
+        assert name(1) in withdrawn(public.files["archive/atom-1.xml"])
 
 
 def test_what_is_told_again_has_no_tombstone(store: Store, public: MemoryPublisher) -> None:

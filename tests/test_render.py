@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from lxml import etree, html
 
-from aggregator.entries import clean, printable, publishable, story_path
+from aggregator.entries import printable, publishable, story_path, untagged
 from aggregator.model import Edition, Evidence, Source
 from aggregator.render import render, render_moved, render_stories
 from tests.editions import LINK, NOON, REALISTIC, SEED, edition, member, nasty_editions, story
@@ -112,7 +112,7 @@ def expected(published: Edition) -> list[Seen]:
     return [
         Seen(
             told.id,
-            clean(told.title),
+            untagged(told.title),
             publishable(told.link),
             told.language,
             max(datetime(1990, 1, 1, tzinfo=UTC), min(told.published, told.told)).replace(microsecond=0),
@@ -169,6 +169,35 @@ def test_one_bad_character_costs_that_character() -> None:
     """A control character, half a surrogate pair or a direction override is left out; the rest of the text stays."""
     told = render(edition(story(title="A\x00b\x1bc\ud83dd\u202ee\ufffff\x92")))
     assert [READERS[name](told[name])[0].title for name in READERS] == ["Abcdef"] * 3
+
+
+def test_a_character_that_a_source_lost_is_shown_as_lost() -> None:
+    """As a box: the character that stands for it in Unicode is itself taken for an error by the W3C feed validator."""
+    told = render(edition(story(title="Pass\ufffdwords")))
+    assert [READERS[name](told[name])[0].title for name in READERS] == ["Pass□words"] * 3
+
+
+def test_names_that_are_written_like_tags_stay_text() -> None:
+    """No element of RSS, and no name or category in Atom, holds what ends a tag; what is shown is what was written."""
+    odd = "News </b> & <i>more</i> 1&1 &copy"
+    lead = member(1, title=odd, source=odd, authors=(odd,), categories=(odd,))
+    files = render(edition(story(1, lead)))
+    assert not re.search(rb"(<|&lt;|&#x3C;)/\w+(>|&gt;)[^<]*</(title|category|source|dc:creator)>", files["rss.xml"])
+    entry = etree.fromstring(files["atom.xml"]).find(f"{ATOM}entry")
+    named = [entry.findtext(f"{ATOM}author/{ATOM}name"), entry.find(f"{ATOM}category").get("term")]
+    seen = [READERS[name](files[name])[0].title for name in READERS]
+    assert {text.replace("\u2060", "") for text in named + seen} == {odd}
+    assert not any(re.search(r"</\w+>", text) for text in named)
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [("AT&T, Q&A: 5 < 6", None), ("1&1 Ionos", "html"), ("see ?v=1&ab_channel=2", "html"), ("&copy 2026", "html")],
+)
+def test_what_may_be_taken_for_a_reference_is_declared(title: str, kind: str | None) -> None:
+    """In Atom a title is text as it is where no reader can misread it, else the HTML that shows it."""
+    element = etree.fromstring(render(edition(story(title=title)))["atom.xml"]).find(f"{ATOM}entry/{ATOM}title")
+    assert (element.get("type"), text_of(element)) == (kind, title)
 
 
 @pytest.mark.parametrize(
