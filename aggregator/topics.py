@@ -63,7 +63,7 @@ class Places:
     across: float = 0.8  # part in the title, part in the summary, the categories or the source's scope
     categories: float = 0.5
     body: float = 0.3
-    passing: float = 1.6  # log-odds that later sentences, categories and body can add together: the most for a mention
+    passing: float = 1.6  # log-odds, for or against: the most of later sentences, categories and body together
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,11 +482,13 @@ def _begins(rule: Rule, head: Mapping[str, list[Match]]) -> bool:
 
 
 def _tempered(found: list[tuple[Reason, bool]], most: float) -> list[Reason]:
-    """The reasons, with those from mere mentions scaled down so that in favour they add no more than `most`."""
-    mentions = sum(reason.weight for reason, passing in found if passing and reason.weight > 0)
-    scale = min(1.0, most / mentions) if mentions > 0 else 1.0
+    """The reasons, with those from mere mentions scaled down so that they say no more than `most`, for or against."""
+    scale = {}
+    for speaks_for in (True, False):
+        mentions = sum(reason.weight for reason, passing in found if passing and (reason.weight > 0) == speaks_for)
+        scale[speaks_for] = min(1.0, most / abs(mentions)) if mentions else 1.0
     return [
-        replace(reason, weight=round(reason.weight * scale, 3)) if passing and reason.weight > 0 else reason
+        replace(reason, weight=round(reason.weight * scale[reason.weight > 0], 3)) if passing else reason
         for reason, passing in found
     ]
 

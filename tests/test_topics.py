@@ -127,6 +127,29 @@ def test_mentions_in_passing_never_keep_an_item_alone() -> None:
     assert sum(reason.weight for reason in verdict.found) == pytest.approx(1.6, abs=0.01)
 
 
+def test_mentions_in_passing_never_throw_an_item_out() -> None:
+    """What speaks against in later sentences takes away as little as what speaks for adds there."""
+    strict = Judge(parse_pack(SMALL.replace("weight = -2.0", "weight = -20.0"), "birds.toml"), 0.5)
+    title, tail = "Herons are nesting", "Rain. Herons FC lost. " * 3
+    assert strict.judge(item(title, tail), "general").decision is Decision.KEPT
+    assert strict.judge(item(title, "Herons FC lost."), "general").decision is Decision.DROPPED
+
+
+@pytest.mark.parametrize(
+    "mention",
+    [
+        "Meanwhile the price of rice rose in Pyongyang after a poor harvest.",
+        "Artillery fire was heard from the island on Monday.",
+        "Trash balloons fell on Seoul again.",
+        "The pilot Belenko flew to Japan in 1976.",
+        "Heavy rain and floods are forecast.",
+    ],
+)
+def test_one_word_of_something_else_throws_out_no_plain_tale(mention: str) -> None:
+    """Nobody here is called a defector, and the last sentence is of something that the pack excludes."""
+    assert kept("A North Korean family starts anew in Seoul", f"The bakery opened in May. {mention}")
+
+
 def test_a_rule_may_ask_that_its_concepts_stand_near_each_other() -> None:
     """Within so many characters, from the first beginning to the last end, in one text."""
     near = Judge(parse_pack(SMALL.replace("weight = 4.0", "weight = 4.0\nnear = 20"), "birds.toml"), 0.5)
