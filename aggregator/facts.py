@@ -227,11 +227,7 @@ def gram_hashes(text: str) -> list[int]:
 
 
 def _grams(text: str) -> dict[int, float]:
-    seen: dict[int, int] = {}
-    for gram in gram_hashes(text):
-        seen[gram] = seen.get(gram, 0) + 1
-    weights = {gram: 1 + math.log(count) for gram, count in seen.items()}
-    return unit(weights)
+    return unit({gram: 1 + math.log(count) for gram, count in Counter(gram_hashes(text)).items()})
 
 
 def unit(weights: Mapping[int, float]) -> dict[int, float]:

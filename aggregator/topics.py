@@ -319,8 +319,8 @@ class Judge:
         """
         expected = self._pack.scopes.get(scope, Scope())
         there = self._mentioned(item).union(expected.implies)
-        places = self._places(item, expected, boilerplate) if self._may_belong(there) else []
-        rules = self._pack.rules if places else ()
+        rules = self._possible(there)
+        places = self._places(item, expected, boilerplate) if rules else []
         found = [reason for rule in rules if (reason := _apply(rule, places)) is not None]
         reasons = _tempered(found, self._pack.places.passing)
         if expected.prior:
@@ -361,14 +361,16 @@ class Judge:
         """The concepts that are named anywhere in what is read of an item."""
         return self._matcher.names("\n".join((item.title, item.summary, *item.categories, item.body[:BODY_READ])))
 
-    def _may_belong(self, there: Set[str]) -> bool:
-        """Whether any rule that matters could hold: the cheap question that spares most items the rest."""
+    def _possible(self, there: Set[str]) -> list[Rule]:
+        """The rules that could hold, in the pack's order: the cheap question that spares most items the rest.
+
+        None where all that could speak against an item that nothing speaks for.
+        """
+        begun = sorted({number for concept in there for number in self._beginning.get(concept, ())})
+        rules = [self._pack.rules[number] for number in begun]
+        rules = [rule for rule in rules if all(not there.isdisjoint(choice) for choice in rule.all)]
         asked = not there.isdisjoint(self._asked)  # then what speaks against phrasing and vector matters, too
-        return any(
-            (rule.weight > 0 or asked) and all(not there.isdisjoint(choice) for choice in rule.all)
-            for concept in there
-            for rule in self._beginning.get(concept, ())
-        )
+        return rules if asked or any(rule.weight > 0 for rule in rules) else []
 
     def _decide(self, odds: float) -> Decision:
         if odds >= self._floor:
@@ -415,12 +417,12 @@ class Judge:
         return found
 
 
-def _by_first_choice(rules: Iterable[Rule]) -> dict[str, list[Rule]]:
-    """Each rule under each concept that can be the first which it asks for."""
-    found: dict[str, list[Rule]] = {}
-    for rule in rules:
+def _by_first_choice(rules: Iterable[Rule]) -> dict[str, list[int]]:
+    """Each rule's number under each concept that can be the first which it asks for."""
+    found: dict[str, list[int]] = {}
+    for number, rule in enumerate(rules):
         for concept in rule.all[0]:
-            found.setdefault(concept, []).append(rule)
+            found.setdefault(concept, []).append(number)
     return found
 
 

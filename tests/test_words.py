@@ -101,6 +101,16 @@ def test_a_match_is_the_text_that_stands_there(before: str, term: str, after: st
     assert all(text[match.start : match.end] == match.text for match in matches)
 
 
+@given(wild)
+@example("“Überläufer”, N. Korea: 脱北者")
+@example("ﾀﾞ")
+def test_a_text_that_is_compared_letter_by_letter_is_aligned_as_any_other(text: str) -> None:
+    """The short way, where it can be gone, leads to the same letters at the same places as the long one."""
+    if (short := words._letter_by_letter(text)) is not None:
+        long = words._cluster_by_cluster(text)
+        assert (short[0], [*short[1]], [*short[2]]) == long
+
+
 def test_a_longer_find_stands_for_the_shorter_of_its_name() -> None:
     """Of one name's overlapping terms only the longest counts."""
     assert found(["north korea*", "north korean defector*"], "North Korean defectors") == ["North Korean defectors"]
