@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import repeat
+from operator import mul
 from weakref import WeakKeyDictionary
 
 from aggregator.counts import shared_days
@@ -65,7 +67,8 @@ def log_odds(one: Facts, other: Facts, days: float | None) -> float:
     """For the same events (positive) or against (negative); `days` apart, None where a date is missing."""
     learned = weights()
     values = features(one, other, days, learned.rarity)
-    return learned.bias + sum(learned.features.get(name, 0.0) * value for name, value in values.items())
+    weighed: float = sum(map(mul, map(learned.features.get, values, repeat(0.0)), values.values()))
+    return learned.bias + weighed
 
 
 def rich(facts: Facts) -> bool:

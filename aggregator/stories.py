@@ -186,7 +186,7 @@ class Folder:
             return Evidence("same link", other.title, 1.0, (f"link: {link}",))
         if not same_language(one, two):
             return None
-        if min(_width(one.title), _width(two.title)) < _LONG_TITLE:
+        if _is_short(one.title) or _is_short(two.title):
             return self._copy_of_few_words(item, other)
         if one.numbers.keys() == two.numbers.keys() and (alike := cosine(one.grams, two.grams)) >= _SAME_TEXT:
             return Evidence("same text", other.title, min(alike, 0.99), (f"{alike:.0%} of the wording",))
@@ -296,9 +296,9 @@ def compared(story: StoredStory) -> list[Item]:
     return [member.item for member in sorted(members, key=lambda member: not member.seed)]
 
 
-def _width(title: str) -> int:
-    """In Latin letters; a Han, kana or Hangul character says as much as two."""
-    return sum(2 if character >= "\u2e80" else 1 for character in title)
+def _is_short(title: str) -> bool:
+    """Whether a title may repeat by chance; a Han, kana or Hangul character says as much as two Latin letters."""
+    return len(title) < _LONG_TITLE and len(title) + sum(character >= "\u2e80" for character in title) < _LONG_TITLE
 
 
 def _was_told(story: StoredStory, now: datetime) -> bool:

@@ -92,16 +92,14 @@ def many_items(
     return tuple(rows.stored_of(row) for row in found)
 
 
-def many_stories(
-    connection: Connection, numbers: Sequence[int], only: Sequence[int] | None = None
-) -> tuple[StoredStory, ...]:
-    """Stories by their numbers, in the order in which they began, with all members or `only` those of these keys."""
+def many_stories(connection: Connection, numbers: Sequence[int]) -> tuple[StoredStory, ...]:
+    """Stories by their numbers, in the order in which they began, with all members."""
     found: list[StoredStory] = []
     ordered = sorted(numbers)
     for start in range(0, len(ordered), AT_ONCE):
         part = ordered[start : start + AT_ONCE]
         members: defaultdict[str, list[StoredItem]] = defaultdict(list)
-        for row in connection.execute(_MEMBERS if only is None else _SOME, {"numbers": part, "only": only}):
+        for row in connection.execute(_MEMBERS, {"numbers": part}):
             members[row.story_id].append(rows.stored_of(row))
         told = connection.execute(_STORIES, {"numbers": part})
         found += (_story_of(row, members[row.id]) for row in told)
@@ -109,7 +107,7 @@ def many_stories(
 
 
 _MEMBERS = _ITEM.where(item.c.story.in_(bindparam("numbers", expanding=True)))
-_SOME = _MEMBERS.where(item.c.key.in_(bindparam("only", expanding=True)))
+_ITEMS = _ITEM.where(item.c.key.in_(bindparam("keys", expanding=True)))
 _STORIES: Select[Any] = (
     select(story).where(story.c.number.in_(bindparam("numbers", expanding=True))).order_by(story.c.number)
 )
@@ -177,6 +175,9 @@ class SqlWork:
         self._aside: dict[
             tuple[str, str], dict[str, Any]
         ] = {}  # source and id → row of an item that is not written yet
+        # By key, the items that some were compared with and that have not changed since: the next is compared with
+        # many of them again, and each takes 20 µs to read.
+        self._compared: dict[int, StoredItem] = {}
 
     def close(self) -> None:
         """Note which stories have to be published anew, and found by other words; the last act of the transaction."""
@@ -220,7 +221,7 @@ class SqlWork:
         numbers = nearest(found, stories)
         if members is None or not numbers:
             return many_stories(self._connection, numbers)
-        return many_stories(self._connection, numbers, self._some(numbers, found, members))
+        return self._in_part(self._some(numbers, found, members))
 
     def _sharing(self, keys: Iterable[str], since: datetime) -> Iterator[Any]:
         hashes = rows.unpack_keys(rows.pack_keys(keys))
@@ -229,18 +230,29 @@ class SqlWork:
             values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since)}
             yield from self._connection.execute(_sharing(len(part)), values)
 
-    def _some(self, numbers: Sequence[int], found: Mapping[int, list[Hit]], members: int) -> list[int]:
+    def _some(self, numbers: Sequence[int], found: Mapping[int, list[Hit]], members: int) -> dict[int, list[int]]:
         """Keys of so many members of each story: half of them those that share most, the rest the first."""
-        chosen: list[int] = []
+        chosen: dict[int, list[int]] = {}
         for start in range(0, len(numbers), AT_ONCE):
             part = numbers[start : start + AT_ONCE]
             first: defaultdict[int, list[int]] = defaultdict(list)
             values = {f"story{n}": number for n, number in enumerate(part)} | {"members": members}
             for key, number in self._connection.execute(_first(len(part)), values):
                 first[number].append(key)
-            for number in part:
-                chosen += representatives(found[number], first[number], members)
+            chosen |= {number: representatives(found[number], first[number], members) for number in part}
         return chosen
+
+    def _in_part(self, chosen: Mapping[int, Sequence[int]]) -> tuple[StoredStory, ...]:
+        """Stories by their numbers, in the order in which they began, each with the members of these keys."""
+        unread = [key for keys in chosen.values() for key in keys if key not in self._compared]
+        for start in range(0, len(unread), AT_ONCE):
+            read = self._connection.execute(_ITEMS, {"keys": unread[start : start + AT_ONCE]})
+            self._compared.update((stored.key, stored) for stored in map(rows.stored_of, read))
+        numbers, found = sorted(chosen), list[StoredStory]()
+        for start in range(0, len(numbers), AT_ONCE):
+            told = self._connection.execute(_STORIES, {"numbers": numbers[start : start + AT_ONCE]})
+            found += (_story_of(row, map(self._compared.__getitem__, chosen[row.number])) for row in told)
+        return tuple(found)
 
     def add(self, judged: Judged, keys: Iterable[str], now: datetime) -> int:
         return self._add(judged, keys, now, seed=False)
@@ -257,6 +269,7 @@ class SqlWork:
 
     def edit(self, key: int, judged: Judged, keys: Iterable[str]) -> None:
         before, values = self._place(key), rows.item_row(judged, keys)
+        self._compared.pop(key, None)
         self._touch(before.story)
         self._connection.execute(_CHANGE, {"key_": key, **values})
         self._index(key, before, before._replace(published=values["published"], hashes=values["hashes"]))
@@ -264,6 +277,7 @@ class SqlWork:
     def assign(self, key: int, story: str | None, evidence: Evidence | None) -> None:
         before, row = self._place(key), None if story is None else self._story_row(story)
         number = None if row is None else row.number
+        self._compared.pop(key, None)
         self._touch(before.story, number)
         self._connection.execute(_CHANGE, {"key_": key, "story": number, "evidence": rows.evidence_json(evidence)})
         self._index(key, before, before._replace(story=number, withdrawn=None if row is None else row.withdrawn))
@@ -285,6 +299,7 @@ class SqlWork:
         old, stays = self._story_row(story), self._story_row(into)
         if old.number == stays.number:
             return
+        self._compared.clear()
         self._note_telling(old, None, now)
         self._touch(stays.number)
         told = merged_told((old.seed, old.told), (stays.seed, stays.told))
@@ -334,6 +349,7 @@ class SqlWork:
         self._connection.execute(insert(setting).values(name=name, value=value))
 
     def rule(self, key: int, ruling: str | None) -> None:
+        self._compared.pop(key, None)
         if not self._connection.execute(_CHANGE, {"key_": key, "ruling": ruling}).rowcount:
             raise _no_item(key)
 
@@ -439,6 +455,7 @@ class SqlWork:
         if place.withdrawn:
             return
         number = place.story or 0
+        self._compared.pop(key, None)
         self._index(key, place, place._replace(story=None))
         self._connection.execute(delete(parted).where(parted.c.item == key))
         self._connection.execute(delete(item).where(item.c.key == key))

@@ -779,6 +779,23 @@ class TestStories:
         assert [member.item.id for member in found["urn:uuid:long"]] == ["0", "1", "7", "8"]
         assert [member.item.id for member in found["urn:uuid:short"]] == ["s0", "s1", "s2", "s3"]
 
+    def test_candidates_are_as_they_are_by_now(self, store: Store) -> None:
+        """What happened to a member since it was last looked at in the same transaction shows."""
+        one, two = tell(store, "urn:uuid:1", (judged("1"), ["k"]), (judged("2"), ["k"]))
+        (three,) = tell(store, "urn:uuid:2", (judged("3"), ["k"]))
+        changes: list[Callable[[Work], None]] = [
+            lambda work: work.edit(one, judged("1", title="Mended"), ["k"]),
+            lambda work: work.rule(two, "keep"),
+            lambda work: work.assign(two, "urn:uuid:2", Evidence("curator", "", 1.0)),
+            lambda work: work.merge("urn:uuid:2", into="urn:uuid:1", now=NOW),
+            lambda work: work.edit(three, judged("3", title="Mended"), ["k"]),
+        ]
+        with store.begin() as work:
+            for change in (lambda work: None, *changes):
+                change(work)
+                for story in work.candidates(["k"], NOW - DAY, stories=9, members=9):
+                    assert story == work.story(story.id)
+
     def test_candidates_were_seen_or_dated_since(self, store: Store) -> None:
         """An item reaches as far as it was first seen or is dated, whichever is later, the moment itself included."""
         old = NOW - 30 * DAY
