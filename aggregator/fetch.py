@@ -92,11 +92,11 @@ class HttpFetch:
     def _get(self, url: str, headers: Mapping[str, str], due: float) -> urllib3.BaseHTTPResponse:
         try:
             return self._transport.get(url, headers, due - time.monotonic())
-        except (requests.exceptions.InvalidHeader, UnicodeEncodeError) as error:
-            raise Trouble(Fault.BAD_HEADER) from error
+        except requests.exceptions.InvalidHeader as error:  # of the answer: lengths that contradict each other
+            raise Trouble(Fault.NOT_HTTP, detail=str(error)[:80]) from error
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError, http.client.InvalidURL) as error:
             raise Trouble(Fault.BAD_ADDRESS, detail=_UNWRITTEN) from error
-        except ValueError as error:  # http.client's word on header names and values
+        except ValueError as error:  # http.client's word on header names and values, UnicodeEncodeError among it
             raise Trouble(Fault.BAD_HEADER) from error
 
     def _answer(self, journey: _Journey, response: urllib3.BaseHTTPResponse, task: Task) -> Answer:

@@ -185,8 +185,11 @@ class _Timed(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        left = self._due - time.monotonic()
+        if left <= 0:  # who always has more to send is never waited for
+            raise Trouble(Fault.LATE)
         try:
-            self._sock.settimeout(max(self._due - time.monotonic(), 0.001))
+            self._sock.settimeout(left)
             return self._raw.readinto(buffer)
         except TimeoutError as error:
             raise Trouble(Fault.LATE) from error

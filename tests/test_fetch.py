@@ -413,8 +413,10 @@ _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n"
         drip(_OK + b"Content-Length: 100000\r\n\r\n", itertools.repeat(b"x"), 0.05),
         drip(_OK + b"Transfer-Encoding: chunked\r\n\r\n", itertools.repeat(b"1\r\nx\r\n"), 0.05),
         drip(_OK + b"\r\n", itertools.repeat(b"x"), 0.05),
+        drip(b"", itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000), 0.0),
+        drip(_OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", itertools.repeat(b"X-A: b\r\n" * 1_000), 0.0),
     ],
-    ids=["silence", "headers", "continues", "body", "chunks", "endless"],
+    ids=["silence", "headers", "continues", "body", "chunks", "endless", "flood of continues", "flood of trailers"],
 )
 def test_deadline_is_for_the_whole_visit(lab: Lab, behaviour: Misbehave) -> None:
     """However a server spins out its answer, the visit ends in time, and says so."""
@@ -575,6 +577,7 @@ def test_only_one_coding_is_undone(lab: Lab, fetch: HttpFetch) -> None:
         (raw(b"<rss/>"), "not HTTP"),
         (raw(b"HTTP/1.1 999999 X\r\n\r\n"), "not HTTP"),
         (raw(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 300 + b"\r\n"), "not HTTP"),
+        (raw(_OK + b"Content-Length: 9\r\nContent-Length: 500\r\n\r\n" + FEED), "not HTTP"),
         (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "not HTTP"),
     ],
 )
