@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import pickle
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,9 +295,10 @@ class Children:
         """The function's result, or the exception it raised; FeedError: it ran into a limit, or its child died."""
         from pebble import ProcessExpired
 
-        future = self._started().schedule(function, args=arguments, timeout=self._seconds)
         try:
-            result: R = future.result()
+            # Made a string here: pebble does it in a thread of its own, and what cannot be made one ends that for ever.
+            call = pickle.dumps((function, arguments), pickle.HIGHEST_PROTOCOL)
+            result: R = self._result(call)
         except TimeoutError as error:
             raise FeedError(f"reading the document took longer than {self._seconds:g} seconds") from error
         except MemoryError as error:
@@ -310,13 +312,28 @@ class Children:
     def close(self) -> None:
         """End the children, and the calls that still run with them."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.stop()
-                self._pool.join()
-                self._pool = None
+            self._end()
+
+    def _result(self, call: bytes) -> Any:
+        """What the call gives; CancelledError: the pool broke down under it, so that nothing would ever come."""
+        pool = self._started()
+        future = pool.schedule(_carry_out, args=(call,), timeout=self._seconds)
+        while not future.done():
+            wait((future,), timeout=_GLANCE)
+            if not pool.active and not future.done():
+                raise CancelledError
+        return future.result()
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
 
     def _started(self) -> Any:
         with self._lock:
+            if self._pool is not None and not self._pool.active:
+                self._end()
             if self._pool is None:
                 self._pool = self._start()
             return self._pool
@@ -340,6 +357,13 @@ class Children:
 # Calls of one child. Starting one that has its modules preloaded costs as much as one or two documents, but what tells
 # languages by statistics takes it half a second to load again.
 _CALLS = 1_000
+_GLANCE = 5.0  # seconds between looks whether the pool that a call waits for is still there
+
+
+def _carry_out(call: bytes) -> Any:
+    """In a child: what `Children` was called with."""
+    function, arguments = pickle.loads(call)  # noqa: S301 (our own, from the parent)
+    return function(*arguments)
 
 
 def _confine(room: int) -> None:

@@ -338,6 +338,14 @@ def _nest(depth: int) -> int:
     return 1 + _nest(depth + 1)
 
 
+def _nested() -> list[object]:
+    """Deeper than can be sent to another process."""
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    return nested
+
+
 def _suicide() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -350,6 +358,7 @@ def _suicide() -> None:
         (_suicide, (), "ended before it was done"),
         (os._exit, (3,), "ended before it was done"),
         (_nest, (0,), "nested too deeply"),
+        (len, (_nested(),), "nested too deeply"),
     ],
 )
 def test_a_child_that_goes_wrong_costs_its_call_alone(
@@ -358,6 +367,25 @@ def test_a_child_that_goes_wrong_costs_its_call_alone(
     """Time, memory, death and depth become a FeedError in words; the next call works."""
     with pytest.raises(FeedError, match=words):
         children(function, *arguments)
+    assert children(len, "abc") == 3
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_pool_that_broke_down_is_replaced(children: Children) -> None:
+    """A call that waits for it fails, in words and soon; the next one works."""
+    for break_at in (0, 1):
+        assert children(len, "abc") == 3
+        tasks = children._pool._context.task_queue
+        with tasks.mutex:  # what ends the thread that hands out calls, before the next call or just behind it
+            tasks.queue.append("no task")
+            tasks.unfinished_tasks += 1
+            if break_at == 0:
+                tasks.not_empty.notify()
+        if break_at:
+            with pytest.raises(FeedError, match="ended before it was done"):
+                children(len, "abc")
+        else:
+            children._pool._loops[0].join(20)
     assert children(len, "abc") == 3
 
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -20,7 +21,7 @@ import feedparser
 import pytest
 
 from aggregator.charset import as_text
-from aggregator.delta import cut
+from aggregator.delta import _mend, cut
 from aggregator.engine import Children
 from aggregator.errors import FeedError
 from aggregator.head import read_head
@@ -252,6 +253,50 @@ def test_hostile_documents_are_bounded(hostile: str, count: int) -> None:
     assert all(len(item.title) <= 500 for item in found.items)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        rss("<title>t " + "&" * 4_000_000 + "</title>"),
+        rss("<title>t " + "&nGg;" * 1_000_000 + "</title>"),
+        '{"items": [{"title": "t", "x": [' + "[]," * 1_000_000 + "[]]}]}",
+        '{"items": [{"title": "t", "x": {' + ",".join(f'"{n}":0' for n in range(600_000)) + "}}]}",
+    ],
+    ids=["ampersands", "named characters", "lists", "names"],
+)
+def test_what_grows_as_it_is_read_is_refused_in_time(document: str) -> None:
+    """A few megabytes never become hundreds; it took up to 770 MB of the main process."""
+    tracemalloc.start()
+    with pytest.raises(FeedError, match=r"more (values|stray ampersands)"):
+        parse(document)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * len(document) + 10_000_000
+
+
+def test_stray_ampersands_and_names_are_mended_wherever_they_stand() -> None:
+    """Also where the parts meet in which a long document is mended."""
+    for before in range(65_480, 65_550):
+        text = "x" * before
+        assert _mend(f"{text}&copy; R&D &amp;&") == f"{text}&#169; R&amp;D &amp;&amp;"
+
+
+@pytest.mark.parametrize("name", ["x", "tags", "authors", "title"])
+def test_what_nests_deep_in_json_costs_its_field_alone(name: str) -> None:
+    """Nine hundred levels can be read, and broke what hands documents to other processes."""
+    deep = f'{{"title": "a", "id": "1", "url": "https://a.example/1", "{name}": {"[" * 900 + "]" * 900}}}'
+    document = f'{{"items": [{deep}, {{"id": "2", "title": "b", "tags": ["c"]}}]}}'
+    with closing(Children(workers=1, seconds=60, megabytes=400)) as confined:
+        found = read(URL, document.encode(), None, SOURCE, UNKNOWN, confined)
+    assert [(item.id, item.categories) for item in found.items] == [("1", ()), ("2", ("c",))]
+
+
+def test_a_number_without_end_costs_nothing_else() -> None:
+    """JSON knows no largest number, Python a longest that it reads: ids are text anyway."""
+    digits = "9" * 10_000
+    (item,) = items(f'{{"items": [{{"id": 7, "title": "t", "size": {digits}, "url": "https://a.example/1"}}]}}')
+    assert (item.id, item.title) == ("7", "t")
+
+
 @pytest.mark.parametrize("url", ["<rss " + MANY + "/>", "<rss>" + "<b>" * 5_000])
 def test_a_monstrous_head_is_refused(url: str) -> None:
     """Before anything reads it."""
@@ -265,7 +310,7 @@ def test_a_monstrous_head_is_refused(url: str) -> None:
         rss(*[""] * 200_001),
         rss("<a>") + "<item></b>" * 200_001,
         rss(entry(1)).replace("<item>", "<item>" * 1_500_000),
-        '{"items": [' + "{}," * 3_000_000 + "{}]}",
+        '{"items": [' + "{}," * 300_000 + "{}]}",
     ],
     ids=["entries", "broken entries", "open tags", "JSON"],
 )
