@@ -85,9 +85,20 @@ def story_html(edition: Edition, entry: Entry) -> bytes:
 
 
 def subjects_html(subjects: Sequence[tuple[str, Edition]]) -> bytes:
-    """The page that leads to several subjects, by name and what each says of itself."""
+    """The page that leads to several subjects, by name and what each says of itself, each in its own language."""
     style = _read("page.css")
-    page = _template("subjects.html").render(subjects=subjects, sign=_sign(), style=style, style_hash=_csp_hash(style))
+    each = [{"name": name, "edition": edition, "words": wording(edition.language)} for name, edition in subjects]
+    page = _template("subjects.html").render(subjects=each, sign=_sign(), style=style, style_hash=style_hash())
+    return page.encode()
+
+
+def absent_html(edition: Edition, *, gone: bool) -> bytes:
+    """The page that is shown where there is none; `gone`: where there was one. It may be shown below any folder."""
+    words, style = wording(edition.language), _read("page.css")
+    said = words.no_more if gone else words.not_here
+    page = _template("absent.html").render(
+        edition=edition, words=words, said=said, sign=_sign(), style=style, style_hash=style_hash()
+    )
     return page.encode()
 
 

@@ -40,6 +40,8 @@ def render(edition: Edition, problems: list[str] | None = None) -> dict[str, byt
         "favicon.svg": page.favicon(),
         "sign.png": page.picture(),
         "style.css": page.style(),
+        "404.html": page.absent_html(edition, gone=False),
+        "410.html": page.absent_html(edition, gone=True),
         "month/index.html": page.months_html(edition),
         "index.html": page.html(edition, entries),
     }

@@ -196,11 +196,21 @@ def _answer(folder: Path, request: Request, gone: Callable[[str], bool], *, open
         chosen = _represent(version, open, best_coding(request.headers.get("accept-encoding", "")))
     except FileNotFoundError:
         if (told := _STORY.fullmatch(path)) and gone(f"urn:uuid:{told[1]}"):
-            return PlainTextResponse("This story is told here no more.\n", 410)
-        return PlainTextResponse("Nothing is published here.\n", 404)
+            return _absent(folder, request, 410, "This story is told here no more.\n")
+        return _absent(folder, request, 404, "Nothing is published here.\n")
     except OSError:
         return PlainTextResponse("The file cannot be read at the moment.\n", 503, {"retry-after": "60"})
     return respond(request, chosen, datetime.fromtimestamp(version.changed // 1_000_000_000, UTC))
+
+
+def _absent(folder: Path, request: Request, status: int, said: str) -> Response:
+    """A page for people, as it is published for the purpose, a line for all others."""
+    from starlette.responses import HTMLResponse, PlainTextResponse
+
+    if "text/html" in request.headers.get("accept", ""):
+        with suppress(OSError):
+            return HTMLResponse((folder / f"{status}.html").read_bytes(), status, {"vary": "Accept"})
+    return PlainTextResponse(said, status, {"vary": "Accept"})
 
 
 def _located(folder: Path, path: str) -> Path:

@@ -24,7 +24,9 @@ class Wording:
     """The words of one language; see templates/wording.toml for what each is."""
 
     language: str
+    tag: str  # BCP 47, of the language that was asked for where there are words for it, else "en"
     day: str
+    first: str  # how the first of a month is written
     month: str
     months: tuple[str, ...]
     heading_months: tuple[str, ...]
@@ -59,6 +61,8 @@ class Wording:
     no_story: str
     none_left: str
     moved: str
+    not_here: str
+    no_more: str
     to_story: str
     because: Mapping[str, str]  # by the kind of evidence; "other": of a kind that has no words of its own
     shared: Mapping[str, str]  # what both sides of an evidence have in common, such as "names"
@@ -70,7 +74,9 @@ class Wording:
 
     def on_day(self, when: date) -> str:
         """A day as people write it, the same on every machine: "7 August 2025"."""
-        return self.day.format(day=when.day, month=self.months[when.month - 1], year=when.year)
+        return self.day.format(
+            day=when.day if when.day > 1 else self.first, month=self.months[when.month - 1], year=when.year
+        )
 
     def in_month(self, when: date) -> str:
         """A month that stands alone: "August 2025"."""
@@ -118,4 +124,4 @@ def wording(language: str) -> Wording:
     words = table[name]
     lists = {key: tuple(value) for key, value in words.items() if isinstance(value, list)}
     lists.setdefault("heading_months", lists["months"])
-    return Wording(language=name, **(words | lists))
+    return Wording(**({"language": name, "tag": language if first in table else "en", "first": "1"} | words | lists))

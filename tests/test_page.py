@@ -13,6 +13,7 @@ import pytest
 
 from aggregator.entries import story_path
 from aggregator.model import Edition, Evidence, Line
+from aggregator.page import subjects_html
 from aggregator.publish import FolderPublisher
 from aggregator.render import render, render_found, render_month, render_slices, render_stories
 from aggregator.serve import Server, build_app
@@ -28,6 +29,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 DAYS = tuple((NOON.date() - timedelta(days=3 * turn), 1 + turn % 4) for turn in reversed(range(40)))
 
 OWN = story_path(REALISTIC.stories[0].id)
+PAGES = ("", OWN, "month/index.html", "month/2026-03.html", "slice/index.html", "found.html", "410.html", "front.html")
 HOSTILE = "<img src=x onerror=alert(1)><svg/onload=alert(1)>\"'><script>alert(1)</script></style></script>{{7*7}}"
 HOSTILE_EDITION = replace(
     edition(
@@ -83,7 +85,14 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
         files = render(published) | render_stories(published) | render_month(published, "2026-03", lines)
         cuts = [Slice("language-ko", "한국어", "language", "ko"), Slice("place-china", "China", "place", "en")]
         FolderPublisher(tmp_path).publish(
-            files | render_slices(published, cuts) | {"found.html": render_found(published, "defector", 2, more=True)}
+            files
+            | render_slices(published, cuts)
+            | {"found.html": render_found(published, "defector", 2, more=True)}
+            | {
+                "front.html": subjects_html(
+                    [("a", published), ("b", replace(published, title="الشعاب", language="ar"))]
+                )
+            }
         )
         app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "")
         servers.append(Server(app, "127.0.0.1", 0))
@@ -100,7 +109,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("at", ["", OWN, "month/index.html", "month/2026-03.html", "slice/index.html", "found.html"])
+@pytest.mark.parametrize("at", PAGES)
 def test_a_page_is_accessible(opened: Any, at: str, viewport: dict[str, int], scheme: str) -> None:
     """axe-core finds no violation of WCAG 2.2 AA or of good practice, and nothing that it could not decide."""
     if not AXE.exists():

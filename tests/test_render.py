@@ -469,7 +469,7 @@ def test_an_empty_edition_is_valid() -> None:
     files = render(edition(hub=""))
     assert [read(files[name]) for name, read in READERS.items()] == [[], [], []]
     assert "hubs" not in json.loads(files["feed.json"])
-    assert "No story yet" in files["index.html"].decode()
+    assert "No stories yet" in files["index.html"].decode()
 
 
 def test_the_list_of_sources_tells_no_secret() -> None:

@@ -28,7 +28,7 @@ from aggregator.publish import FolderPublisher
 from aggregator.render import render, render_month, render_page, render_slice, render_slices, render_stories
 from aggregator.serve import Server, build_app
 from aggregator.slices import Slice
-from tests.editions import REALISTIC, edition, story
+from tests.editions import LINK, REALISTIC, edition, story
 
 
 class Site:
@@ -243,6 +243,34 @@ def test_head_tells_what_get_would(site: Site) -> None:
         assert head.body == b""
         assert head.status == get.status
         assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+
+
+def test_people_who_find_nothing_are_led_on(site: Site) -> None:
+    """A browser is shown a page that leads to the newest stories, all others a line; under any folder."""
+    for path in ("/nothing", f"/{story_path(story(99).id)}", "/a/b/c.xml"):
+        page = site.ask(path, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+        assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert page.headers["vary"] == "Accept"
+        assert b"Nothing is published here." in page.body
+        assert f'href="{LINK}"'.encode() in page.body
+        line = site.ask(path, Accept="*/*")
+        assert (line.status, line.body) == (404, b"Nothing is published here.\n")
+
+
+def test_a_story_that_is_no_more_has_a_page_that_says_so(tmp_path: Path) -> None:
+    """410, which readers take for good, in the feed's language."""
+    FolderPublisher(tmp_path).publish(render(replace(REALISTIC, language="ko")))
+    app = build_app(tmp_path, health=lambda: (True, {}), metrics=lambda: "", gone=lambda id: id == story(99).id)
+    server = Server(app, "127.0.0.1", 0)
+    server.start()
+    try:
+        address = server.address + story_path(story(99).id)
+        page, line = (requests.get(address, headers={"accept": kind}, timeout=10) for kind in ("text/html", "*/*"))
+    finally:
+        server.stop()
+    assert (page.status_code, line.status_code) == (410, 410)
+    assert "이 기사는 더 이상 실려 있지 않습니다." in page.text
+    assert line.text == "This story is told here no more.\n"
 
 
 def test_feeds_may_be_read_by_pages_elsewhere(site: Site) -> None:

@@ -46,7 +46,7 @@ def test_every_page_is_valid(site: Site) -> None:
     month = f"{told[0].told:%Y-%m}"
     pages = [
         *("", story_path(told[0].id), story_path(gone[0].id), "month/index.html", month_path(month)),
-        *("search", "search?q=defector", "search?q=nothing", "slice/index.html", *paths(site)),
+        *("search", "search?q=defector", "search?q=nothing", "slice/index.html", "404.html", "410.html", *paths(site)),
     ]
     addresses = [site.address + page for page in pages]
     assert {requests.get(address, timeout=10).status_code for address in addresses} == {200}

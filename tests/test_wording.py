@@ -15,6 +15,7 @@ from lxml import html
 
 from aggregator import wording as module
 from aggregator.model import Evidence, Item, Reason
+from aggregator.page import subjects_html
 from aggregator.render import render, render_month, render_stories
 from aggregator.stories import Folder
 from aggregator.wording import Wording, wording
@@ -65,6 +66,32 @@ def test_dates_are_written_as_people_write_them(tag: str, day: str, month: str) 
     assert (words.on_day(date(2025, 8, 7)), words.in_month(date(2025, 8, 1))) == (day, month)
 
 
+def test_the_first_of_a_month_is_written_as_people_write_it() -> None:
+    """In French it is counted, all other days are not."""
+    assert [wording("fr").on_day(date(2025, 8, day)) for day in (1, 2)] == ["1er août 2025", "2 août 2025"]
+    assert wording("en").on_day(date(2025, 8, 1)) == "1 August 2025"
+
+
+def test_a_page_says_which_language_it_speaks() -> None:
+    """Where the feed's language has no words here, it is English, and runs so; what the operator wrote is marked."""
+    page = html.fromstring(render(replace(REALISTIC, language="ar", title="المنشقون"))["index.html"].decode())
+    assert (page.get("lang"), page.get("dir")) == ("en", "ltr")
+    assert (page.find(".//h1").get("lang"), page.find(".//h1").get("dir")) == ("ar", "rtl")
+    assert page.xpath("//p[@class='about']/@dir") == ["rtl"]
+    korean = html.fromstring(render(replace(REALISTIC, language="ko-KR"))["index.html"].decode())
+    assert (korean.get("lang"), korean.find(".//h1").get("lang")) == ("ko-KR", None)
+
+
+def test_each_of_several_subjects_is_led_to_in_its_own_language() -> None:
+    """The page that leads to them says how to follow each in that subject's words."""
+    subjects = [("reefs", REALISTIC), ("탈북", replace(REALISTIC, title="탈북민 소식", language="ko"))]
+    page = html.fromstring(subjects_html(subjects).decode())
+    assert page.xpath("//section/@lang") == ["en", "ko"]
+    assert page.xpath("//nav/p/text()") == [wording("en").follow, wording("ko").follow]
+    assert page.xpath("//section//h2/a/@href") == ["reefs/", "탈북/"]
+    assert page.xpath("//h1/bdi/@lang") == ["en", "ko"]
+
+
 def test_chinese_is_written_as_its_region_does() -> None:
     """Traditional characters for Taiwan, Hong Kong and Macao, simplified ones otherwise."""
     assert {wording(tag).read_more for tag in ("zh-TW", "zh-Hant-HK", "zh-MO")} == {"閱讀全文"}
@@ -77,11 +104,11 @@ def test_a_korean_feed_speaks_korean() -> None:
     files = render(edition)
     page = html.fromstring(files["index.html"].decode())
     assert page.xpath("string(//h2/time)") == "일요일 2026년 3월 1일"
-    assert page.xpath("//p[@class='more']/a/text()")[:2] == ["더 읽기", "실린 이유"]
-    assert page.xpath("string(//div[@class='also']/p)") == "함께 보도한 곳"
+    assert page.xpath("//p[@class='more']/a/text()")[:2] == ["원문 보기", "실린 이유"]
+    assert page.xpath("string(//div[@class='also']/p)") == "다른 매체 보도"
     assert "2026년 3월 1일" in json.loads(files["feed.json"])["items"][0]["content_html"]
     own = html.fromstring(next(iter(render_stories(edition).values())).decode())
-    assert own.xpath("//h2/text()") == ["보도한 순서", "실린 이유"]
+    assert own.xpath("//h2/text()") == ["보도 순서", "실린 이유"]
     month = html.fromstring(render_month(edition, "2026-03", [])["month/2026-03.html"].decode())
     assert month.findtext(".//h1") == "2026년 3월"
 
@@ -94,7 +121,7 @@ def test_evidence_is_told_in_the_feed_s_language() -> None:
     )
     by_hand = Evidence("curator", "{x}", 1.0, ("split by hand",))
     assert wording("en").why_here(by_hand) == "Taken out of “{x}” by hand."
-    assert wording("zh-TW").why_here(by_hand) == "由人工從「{x}」中分出。"
+    assert wording("zh-TW").why_here(by_hand) == "由編輯從「{x}」中分出。"
     assert wording("en").why_here(Evidence("founds", "", 1.0)) == "It began the story."
     assert wording("ja").why_here(Evidence("of a later version", "{x}", 1.0)) == "「{x}」と同じ記事として掲載。"
 
