@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from aggregator.boilerplate import bare
 from aggregator.errors import ConfigError
 from aggregator.meaning import MODEL, Meaning, Vector, dot
 from aggregator.model import Item
@@ -53,7 +54,7 @@ class Alike:
         return self._learned.bias + sum(known.get(name, 0.0) * value for name, value in told.items())
 
     def _turn(self, item: Item) -> Vector:
-        return _from_centre(self._meaning.vector(item), self._learned.centre)
+        return _from_centre(self._meaning.vector(bare(item)), self._learned.centre)
 
 
 def meant(alike: float, across: bool) -> dict[str, float]:

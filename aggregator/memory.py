@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from threading import Lock
 
+from aggregator.boilerplate import SHARED
 from aggregator.candidates import Hit, nearest, representatives
 from aggregator.domains import registrable_domain
 from aggregator.errors import NotFoundError, StoreError
@@ -51,7 +52,6 @@ from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.search import Query, document_of, fits
 
 _PATIENCE = 10.0  # seconds that a writer waits for another one
-_BOILERPLATE = 3  # items that share a sentence
 
 
 class FixedClock:
@@ -285,7 +285,7 @@ class MemoryWork:
         counts = dict(before.sentences)
         for sentence, times in sentences.items():
             counts[sentence] = counts.get(sentence, 0) + times
-        shared = frozenset(sentence for sentence, times in counts.items() if times >= _BOILERPLATE)
+        shared = frozenset(sentence for sentence, times in counts.items() if times >= SHARED)
         rhythm = plan.rhythm
         known = replace(after.known, boilerplate=shared, distrust=rhythm.distrust, address=adopted(rhythm))
         self._state.sources[visit.source.url] = replace(after, known=known, sentences=counts)

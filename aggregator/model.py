@@ -156,6 +156,7 @@ class Item:
     publisher: str | None = None  # the outlet that an entry of a search or planet feed names as its origin
     fingerprint: bytes = b""  # of the raw entry, so that an edit is seen
     image: str | None = None  # address of a picture that stands for the entry
+    stock: tuple[int, ...] = ()  # hashes of its sentences that many items of its source share (boilerplate.with_stock)
 
 
 @dataclass(frozen=True, slots=True)

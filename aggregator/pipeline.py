@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from aggregator import pace, parse
+from aggregator.boilerplate import with_stock
 from aggregator.errors import AggregatorError, FeedError
 from aggregator.model import (
     Answer,
@@ -310,7 +311,7 @@ def _read(collector: Collector, task: Task, answer: Fetched, visit: Visit) -> Vi
         return replace(visit, outcome=Failed(FailureKind.SOFT, str(error)))
     if not document.whole:  # the rest is asked for again, though the document will not have changed
         body, validators = None, Validators()
-    judged = tuple(_judged(collector, task, item) for item in document.items)
+    judged = with_stock([_judged(collector, task, item) for item in document.items], task.known.boilerplate)
     return replace(
         visit,
         outcome=Changed(document.head, judged, document.entries, document.problems),

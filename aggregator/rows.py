@@ -11,6 +11,7 @@ from hashlib import blake2b
 from struct import unpack
 from typing import Any
 
+from aggregator.boilerplate import SHARED
 from aggregator.health import came
 from aggregator.model import (
     Changed,
@@ -44,8 +45,6 @@ DAY = timedelta(days=1) // _MICROSECOND
 LARGEST = 2**63 - 1  # of all numbers that a database takes
 BEYOND_TIME = LARGEST  # later than any moment
 
-# Shared by at least so many items of a source, a sentence says nothing about any of them: two may quote one another.
-BOILERPLATE = 3
 # Sentences counted per source. An agency's stock sentences return with nearly every item, so they outlast the flow
 # of news through a memory of the last few hundred items; ten times as many cost 4 ms at each visit with news.
 SENTENCES = 2_000
@@ -284,7 +283,7 @@ def add_counts(counts: str | None, sentences: Mapping[int, int]) -> tuple[str, s
     for sentence, times in sorted(sentences.items(), key=lambda pair: pair[1]):
         known[sentence] = known.pop(sentence, 0) + times
     kept = list(known.items())[-SENTENCES:]
-    shared = [sentence for sentence, times in kept if times >= BOILERPLATE]
+    shared = [sentence for sentence, times in kept if times >= SHARED]
     return json.dumps(kept, separators=(",", ":")), json.dumps(shared, separators=(",", ":")) if shared else None
 
 
@@ -310,6 +309,7 @@ def item_row(judged: Judged, keys: Iterable[str]) -> dict[str, Any]:
         "categories": _json(entry.categories),
         "enclosures": _json([[one.url, one.type, one.length] for one in entry.enclosures]),
         "image": entry.image,
+        "stock": _json(entry.stock),
         "summary": entry.summary,
         "body": entry.body,
         "retained": True,
@@ -338,6 +338,7 @@ STORED = (
     *(item.c.updated, item.c.language, item.c.authors, item.c.categories, item.c.enclosures, item.c.publisher),
     *(item.c.fingerprint, item.c.decision, item.c.score, item.c.reasons, item.c.rules),
     *(item.c.key, item.c.first_seen, item.c.evidence, item.c.ruling, item.c.seed, item.c.retained, item.c.image),
+    item.c.stock,
     story.c.id.label("story_id"),
 )
 
@@ -346,7 +347,7 @@ def stored_of(row: Sequence[Any]) -> StoredItem:
     """The item of a row of the columns STORED; by position, since by name it takes twice as long."""
     source, id, link, title, summary, body, published, updated, language = row[:9]
     authors, categories, enclosures, publisher, fingerprint, decision, score, reasons, rules = row[9:18]
-    key, first_seen, evidence, ruling, seed, retained, image, story = row[18:]
+    key, first_seen, evidence, ruling, seed, retained, image, stock, story = row[18:]
     return StoredItem(
         key,
         Item(
@@ -365,6 +366,7 @@ def stored_of(row: Sequence[Any]) -> StoredItem:
             publisher,
             fingerprint,
             image,
+            _tuple(stock),
         ),
         Verdict(Decision(decision), score, _reasons(reasons), rules),
         instant(first_seen),

@@ -161,6 +161,7 @@ item = Table(
     Column("body", Text),
     Column("retained", Boolean),  # False: summary and body were let go
     Column("image", Text),
+    Column("stock", Text),
 )
 # The keys of items that stand in a story. `at` is when the item was first seen or is dated, whichever is later; a
 # seed's is beyond all time. No foreign key: checking it would need a second index as large as the table.
@@ -372,6 +373,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX outbox_at ON outbox (channel, at)",
     ),
     ("ALTER TABLE source ADD COLUMN host TEXT", "CREATE INDEX source_host ON source (host)"),
+    ("ALTER TABLE item ADD COLUMN stock TEXT",),
 )
 
 

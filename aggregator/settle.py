@@ -366,7 +366,7 @@ def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, st
     """
     entered = left = 0
     for stored in tuple(store.retained()):
-        verdict = judge.judge(stored.item, scopes.get(stored.item.source, "general"), frozenset())
+        verdict = judge.judge(stored.item, scopes.get(stored.item.source, "general"), frozenset(stored.item.stock))
         if verdict == stored.verdict:
             continue
         judged = Judged(stored.item, verdict)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from rapidfuzz import fuzz
 
 from aggregator.alike import Alike
+from aggregator.boilerplate import telling, without
 from aggregator.facts import Facts, cosine, pack_matcher, pooled, read, same_language
 from aggregator.likeness import enough, features, log_odds, marked, rich, shared_details, weights
 from aggregator.links import canonical_link
@@ -94,12 +95,12 @@ class Folder:
         self._across, self._pack_terms, self._alike = state
         self._begin()
 
-    def _read_anew(self, title: str, summary: str, language: str | None) -> Facts:
-        return read(title, summary, language, self._terms)
+    def _read_anew(self, title: str, text: str, language: str | None, stock: tuple[int, ...]) -> Facts:
+        return read(title, without(text, stock), language, self._terms)
 
     def facts(self, item: Item) -> Facts:
-        """What the item's title and summary (else the start of its body) tell."""
-        return self._read(item.title, item.summary or item.body[:600], item.language)
+        """What the item's title and summary (else its body's start) tell, but for what many of its source share."""
+        return self._read(item.title, telling(item), item.language, item.stock)
 
     def keys(self, item: Item) -> frozenset[str]:
         """Plain strings, about thirty; items that may tell the same story share one.

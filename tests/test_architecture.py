@@ -57,6 +57,7 @@ ROOMS = {
     "xmlfeed": room("core", "feedparser"),
     # the subject and its stories
     "alike": room("core"),
+    "boilerplate": room("core"),
     "counts": room("core", "tomli"),
     "facts": room("core", "tomli"),
     "grouping": room("core"),

@@ -551,6 +551,15 @@ class TestVisits:
         assert store.health()[0].problem == ""
         assert (store.health()[0].title, store.health()[0].site) == ("Alpha News", "https://a.example/")
 
+    def test_what_an_item_shares_with_others_of_its_source_is_remembered(self, shelf: Shelf) -> None:
+        """The hashes of its sentences that say nothing of it."""
+        stock = (3, 2**63 - 1)
+        with shelf.store.begin() as work:
+            key = work.add(judged(stock=stock), (), NOW)
+        stored = shelf.reopen().item(key)
+        assert stored is not None
+        assert stored.item.stock == stock
+
     def test_sentences_of_three_items_are_boilerplate(self, shelf: Shelf) -> None:
         """A sentence counts as boilerplate of its source once three items held it, in one visit or in several."""
         shelf.store.enlist([A, B], [], NOW)
