@@ -7,6 +7,7 @@ import io
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from aggregator.delta import shared_key
 from aggregator.items import Raw, Setting, Text, make_item
 from aggregator.model import Item
 from aggregator.normalise import has_markup
+from aggregator.plainly import read_plainly
 
 _HTML = ("text/html", "application/xhtml+xml")
 _TYPES = {  # by the ending of an address; not Python's mimetypes, which each machine adds to
@@ -49,11 +51,10 @@ def read_entries(
     for piece, entry in _parsed(opening, pieces, closing, setting.url):
         item = None
         if entry is not None:
-            try:
+            with suppress(*_ACCIDENTS):
                 item = make_item(_raw(entry, piece), setting)
-            except _ACCIDENTS as error:
-                problems.append(f"an entry was left out: {type(error).__name__} while reading {_beginning(piece)}")
-                continue
+        if item is None and (plain := read_plainly(opening + piece.data[:_MOST_BROKEN] + closing, piece.fingerprint)):
+            item = make_item(plain, setting)
         if item is None:
             problems.append(f"an entry without text and link was left out: {_beginning(piece)}")
         else:

@@ -51,6 +51,7 @@ ROOMS = {
     "jsonfeed": room("core"),
     "nursery": room("core"),
     "parse": room("core"),
+    "plainly": room("core", "lxml"),
     "sitemap": room("core", "lxml"),
     "websub": room("core"),
     "webpage": room("core", "cssselect lxml"),
