@@ -183,13 +183,19 @@ class MemoryWork:
         return tuple(one for one in self._state.items.values() if (one.item.source, one.item.link) == (source, link))
 
     def candidates(
-        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+        self,
+        keys: Iterable[str],
+        since: datetime,
+        stories: int | None = None,
+        members: int | None = None,
+        before: int | None = None,
     ) -> tuple[StoredStory, ...]:
         wanted = frozenset(keys)
         sharing = [
-            (stored, stored.story, wanted & self._state.keys[stored.key])
+            (stored, stored.story, shared)
             for stored in self._state.items.values()
-            if stored.story is not None and wanted & self._state.keys[stored.key] and self._state.reaches(stored, since)
+            if stored.story is not None and (before is None or stored.key < before)
+            if (shared := wanted & self._state.keys[stored.key]) and self._state.reaches(stored, since)
         ]
         items = Counter(key for _, _, shared in sharing for key in shared)
         found: defaultdict[str, list[Hit]] = defaultdict(list)

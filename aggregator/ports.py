@@ -190,13 +190,18 @@ class Work(Protocol):
         ...
 
     def candidates(
-        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+        self,
+        keys: Iterable[str],
+        since: datetime,
+        stories: int | None = None,
+        members: int | None = None,
+        before: int | None = None,
     ) -> tuple[StoredStory, ...]:
         """Stories with a member that shares a key and was first seen or dated since then; seeds at any age.
 
         At most so many `stories`: seeds first, then those with the member that shares most, where a key counts the
         less the more items share it. At most so many `members` of each: half of them those that share most, the rest
-        the first. None: all.
+        the first. None: all. `before`: what was stored since the item of this key shares nothing.
         """
         ...
 

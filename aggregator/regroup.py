@@ -26,6 +26,7 @@ class _Fresh:
     items: Sequence[StoredItem]  # in the order of grouping.order
     own: Mapping[str, StoredStory]  # the stories that hold nothing else, and were told in no earlier refresh
     told: Mapping[str, StoredStory]  # the others in which such items stand, without these
+    begun: int | None  # key of the first that was stored in it; None: what was stored since tells other stories, too
 
 
 def regroup(store: Store, rules: Rules, placed: Iterable[int], now: datetime) -> None:
@@ -64,7 +65,8 @@ def _fresh(work: Work, stored: Sequence[StoredItem], now: datetime) -> _Fresh:
     }
     told = {id: story for id, story in rest.items() if story.members and story.withholding == Withholding()}
     moving = sorted((one for one in stored if one.story in own or one.story in told), key=lambda one: order(one.item))
-    return _Fresh(moving, own, told)
+    begun = min((one.key for one in moving if one.first_seen == now), default=None)
+    return _Fresh(moving, own, told, begun if len(moving) == len(stored) else None)
 
 
 def _without(story: StoredStory, keys: set[int]) -> StoredStory:
@@ -72,7 +74,11 @@ def _without(story: StoredStory, keys: set[int]) -> StoredStory:
 
 
 def _near(settling: Settling, fresh: _Fresh) -> tuple[list[StoredStory], Near]:
-    """The stories told before that something fresh is near to, and what is near to what."""
+    """The stories told before that something fresh is near to, and what is near to what.
+
+    The store is asked by what was there before alone, for what is fresh is compared here. (What another process brings
+    during this very refresh was compared as it was settled.)
+    """
     keys = [settling.rules.keys(one.item) for one in fresh.items]
     pairs, cut = sharing(keys, _NEAREST)
     near_to: set[tuple[int, int | str]] = set(pairs)
@@ -80,7 +86,7 @@ def _near(settling: Settling, fresh: _Fresh) -> tuple[list[StoredStory], Near]:
     for place, one in enumerate(fresh.items):
         if one.story and one.story in fresh.told:
             near_to.add((place, one.story))
-        for story in near(settling.work, keys[place], settling.now - settling.rules.window):
+        for story in near(settling.work, keys[place], settling.now - settling.rules.window, fresh.begun):
             if story.id not in fresh.own:
                 near_to.add((place, story.id))
                 stories.setdefault(story.id, story)

@@ -408,9 +408,12 @@ def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[Stor
     return tuple({story.id: story for story in found if story.id not in parted}.values())
 
 
-def near(work: Work, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
-    """The stories that share most with an item of these keys, with enough of their members to judge them by."""
-    return work.candidates(keys, since, STORIES, MEMBERS)
+def near(work: Work, keys: Iterable[str], since: datetime, before: int | None = None) -> tuple[StoredStory, ...]:
+    """The stories that share most with an item of these keys, with enough of their members to judge them by.
+
+    `before`: by what was stored before the item of this key alone.
+    """
+    return work.candidates(keys, since, STORIES, MEMBERS, before)
 
 
 def _reissued(settling: Settling, item: Item, keys: Iterable[str]) -> StoredItem | None:

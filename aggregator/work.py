@@ -146,7 +146,7 @@ def _sharing(count: int) -> TextClause:
     """
     parts = (
         f"SELECT item, 1.0 / count(*) OVER () AS part FROM (SELECT item FROM item_key WHERE key = :key{n}"  # noqa: S608 (numbers only)
-        f" AND at >= :since ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
+        f" AND at >= :since AND item < :before ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
         for n in range(count)
     )
     shared = f"SELECT item, sum(part) AS shared FROM ({' UNION ALL '.join(parts)}) AS hits GROUP BY item"  # noqa: S608
@@ -212,22 +212,27 @@ class SqlWork:
         return tuple(rows.stored_of(row) for row in found)
 
     def candidates(
-        self, keys: Iterable[str], since: datetime, stories: int | None = None, members: int | None = None
+        self,
+        keys: Iterable[str],
+        since: datetime,
+        stories: int | None = None,
+        members: int | None = None,
+        before: int | None = None,
     ) -> tuple[StoredStory, ...]:
         """As the port says; of a key that more than PER_KEY items share, the newest and the seeds."""
         found: defaultdict[int, list[Hit]] = defaultdict(list)
-        for number, *sharing in self._sharing(keys, since):
+        for number, *sharing in self._sharing(keys, since, rows.LARGEST if before is None else before):
             found[number].append(Hit(*sharing))
         numbers = nearest(found, stories)
         if members is None or not numbers:
             return many_stories(self._connection, numbers)
         return self._in_part(self._some(numbers, found, members))
 
-    def _sharing(self, keys: Iterable[str], since: datetime) -> Iterator[Any]:
+    def _sharing(self, keys: Iterable[str], since: datetime, before: int) -> Iterator[Any]:
         hashes = rows.unpack_keys(rows.pack_keys(keys))
         for start in range(0, len(hashes), AT_ONCE):
             part = hashes[start : start + AT_ONCE]
-            values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since)}
+            values = {f"key{n}": one for n, one in enumerate(part)} | {"since": rows.micros(since), "before": before}
             yield from self._connection.execute(_sharing(len(part)), values)
 
     def _some(self, numbers: Sequence[int], found: Mapping[int, list[Hit]], members: int) -> dict[int, list[int]]:

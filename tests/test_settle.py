@@ -18,6 +18,7 @@ from aggregator.memory import MemoryStore
 from aggregator.model import (
     Changed,
     Decision,
+    Evidence,
     FeedHead,
     Item,
     Judged,
@@ -28,6 +29,7 @@ from aggregator.model import (
     StoredStory,
     Verdict,
     Visit,
+    Withholding,
 )
 from aggregator.pace import Bounds
 from aggregator.regroup import regroup
@@ -306,6 +308,21 @@ def test_what_earlier_refreshes_told_keeps_its_id() -> None:
     history.visit(Seen(1, (Entry(0, 0, 1, 0, 0, 0, True), Entry(1, 0, 0, 0, 0, 0, True)), 1))
     (now,) = (story for story in history.store.stories() if not story.seed)
     assert (now.id, now.told, len(now.members)) == (told.id, told.told, 3)
+
+
+def test_grouping_puts_what_is_new_into_a_story_withheld_since_the_refresh_began() -> None:
+    """What the operator holds back must not come out because it was told a second time in the same refresh."""
+    history, ids = History(), ("urn:uuid:1", "urn:uuid:2")
+    with history.store.begin() as work:
+        keys = []
+        for id, source in zip(ids, SOURCES, strict=False):
+            judged = Entry(0, 0, 0, 0, 0, 0, True).judged(source)
+            keys.append(work.add(judged, RULES.keys(judged.item), BEGUN))
+            work.found(id, BEGUN)
+            work.assign(keys[-1], id, Evidence("founds", "", 1.0))
+        work.withhold(ids[1], Withholding(withdrawn=True), "withdrawn", BEGUN)
+    regroup(history.store, RULES, keys, BEGUN)
+    assert [item.story for key in keys if (item := history.store.item(key))] == [ids[1], ids[1]]
 
 
 def test_the_same_article_joins_its_story_at_any_age() -> None:
