@@ -119,6 +119,7 @@ class Rhythm:
     last_kept: datetime | None = None  # when it last brought an entry of the subject; counts from the first visit
     by_push: bool = False  # the last that it brought came from its hub, not by asking
     found: str | None = None  # feed that its site names since its own vanished; "": looked for in vain; None: not yet
+    fresh_for: timedelta | None = None  # as the server last stated (Freshness): what its hub delivers does not say it
 
 
 @dataclass(frozen=True, slots=True)

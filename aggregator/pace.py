@@ -19,6 +19,8 @@ _QUIET_SHARE = 10  # RFC 9111, 4.2.2: a tenth of the time since the last change 
 _ROLLING = 3  # a third of a document being new means that entries may have passed through it unseen
 _LONGEST_UNWANTED = 3 * _HOUR  # for a source that brings much and nothing of the subject: a first report is worth it
 
+_HUB_TRUSTED = 6  # usual waits; so long a hub that falls silent hides news. FreshRSS goes by a day for every source
+
 _NO_ANSWER_CAP = timedelta(hours=4)  # a machine that was offline for days is back in business the same day
 _HARD_START = timedelta(hours=6)
 _HARD_CAP = timedelta(days=7)
@@ -109,6 +111,7 @@ def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple
         last_kept=visit.finished if kept or rhythm.last_kept is None else rhythm.last_kept,
         by_push=visit.pushed or (rhythm.by_push and not brought),
         found=None,
+        fresh_for=rhythm.fresh_for if visit.pushed else visit.freshness.fresh_for,
     )
     if source.interval is not None:
         return source.interval, f"every {_words(source.interval)}, as configured", after
@@ -125,14 +128,16 @@ def _usual(after: Rhythm, visit: Visit, bounds: Bounds) -> tuple[timedelta, str]
     """The longest of what the server, the feed and experience suggest."""
     experience = after.interval or FLOOR
     choices = [(experience, f"{_rate(after, visit)}: asked every {_words(experience)}")]
-    if after.by_push:
-        choices.append((bounds.max, f"its hub tells of news: asked every {_words(bounds.max)}, in case one was missed"))
-    wishes = ((visit.freshness.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl"))
+    wishes = ((after.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl"))
     stated = [(wish, who, how) for wish, who, how in wishes if wish]
     choices += [_granted(wish, f"asked for by {who} ({how})", bounds) for wish, who, how in stated if wish > bounds.min]
     if not stated:
         choices.append((FLOOR, "at most hourly where a server states nothing shorter"))
-    return max(choices, key=lambda choice: choice[0])
+    usual = max(choices, key=lambda choice: choice[0])
+    wait = min(_HUB_TRUSTED * usual[0], bounds.max)
+    if not after.by_push or wait <= usual[0]:
+        return usual
+    return wait, f"its hub tells of news: asked {_words(wait)} after the last, in case one was missed"
 
 
 def _granted(wish: timedelta, who: str, bounds: Bounds) -> tuple[timedelta, str]:

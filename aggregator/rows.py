@@ -152,14 +152,14 @@ RHYTHM = (
     *(rhythm.c.interval, rhythm.c.failures, rhythm.c.failing_since, rhythm.c.last_visit, rhythm.c.last_success),
     *(rhythm.c.last_new, rhythm.c.moved_to, rhythm.c.moved_since, rhythm.c.moved_count, rhythm.c.last_unconditional),
     *(rhythm.c.distrust, rhythm.c.status, rhythm.c.ttl, rhythm.c.skip_hours, rhythm.c.skip_days),
-    *(rhythm.c.last_kept, rhythm.c.by_push, rhythm.c.found),
+    *(rhythm.c.last_kept, rhythm.c.by_push, rhythm.c.found, rhythm.c.fresh_for),
 )
 
 
 def rhythm_of(row: Sequence[Any]) -> Rhythm:
     """The rhythm of a row of the columns RHYTHM; by position, like known_of."""
     interval, failures, failing_since, last_visit, last_success, last_new, moved_to, moved_since, moved_count = row[:9]
-    last_unconditional, distrust, status, ttl, skip_hours, skip_days, last_kept, by_push, found = row[9:]
+    last_unconditional, distrust, status, ttl, skip_hours, skip_days, last_kept, by_push, found, fresh_for = row[9:]
     return Rhythm(
         length(interval),
         failures,
@@ -179,6 +179,7 @@ def rhythm_of(row: Sequence[Any]) -> Rhythm:
         moment(last_kept),
         by_push,
         found,
+        length(fresh_for),
     )
 
 
@@ -206,6 +207,7 @@ def rhythm_row(plan: Plan) -> dict[str, Any]:
         "last_kept": micros(planned.last_kept),
         "by_push": planned.by_push,
         "found": planned.found,
+        "fresh_for": span(planned.fresh_for),
     }
 
 

@@ -80,6 +80,7 @@ rhythm = Table(
     Column("found", Text),  # feed that its site names since its own vanished; "": none
     Column("leased_by", Text),  # the process that holds the lease, as leases.holder() has it
     Column("came", Text),  # what came of the last visit, in words; a failure's are in `failure`
+    Column("fresh_for", Number),
 )
 # What only a changed document writes; `entries` is packed (rows.pack), as rows it would be 300,000 for 10,000 sources.
 memory = Table(
@@ -374,6 +375,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE source ADD COLUMN host TEXT", "CREATE INDEX source_host ON source (host)"),
     ("ALTER TABLE item ADD COLUMN stock TEXT",),
+    ("ALTER TABLE rhythm ADD COLUMN fresh_for {number}",),
 )
 
 

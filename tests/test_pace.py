@@ -191,10 +191,41 @@ def test_interval_grows_where_nothing_is_wanted() -> None:
 def test_pushed_source_is_asked_seldom_until_asking_brings_news() -> None:
     """What its hub delivered spares the asking; news that came by asking shows that the hub missed it."""
     delivered = plan(Rhythm(interval=HOUR), replace(visit(changed()), pushed=True), BOUNDS, SOURCE, 0.0)
-    assert delivered.due - NOW == DAY
-    assert delivered.why == "its hub tells of news: asked every 24 hours, in case one was missed"
-    assert wait(planned(NOT_MODIFIED, delivered.rhythm)) == DAY
+    assert delivered.due - NOW == 6 * HOUR
+    assert delivered.why == "its hub tells of news: asked 6 hours after the last, in case one was missed"
+    assert wait(planned(NOT_MODIFIED, delivered.rhythm)) == 6 * HOUR
     assert wait(planned(changed(), delivered.rhythm)) == HOUR
+
+
+def test_what_a_hub_delivers_leaves_the_server_its_word() -> None:
+    """What is delivered says nothing of freshness; what the server last stated of it holds until it is asked again."""
+    stated = planned(NOT_MODIFIED, Rhythm(interval=HOUR), fresh_for=20 * HOUR).rhythm
+    for _ in range(3):
+        delivered = plan(stated, replace(visit(changed()), pushed=True), BOUNDS, SOURCE, 0.0)
+        assert delivered.due - NOW == DAY
+        stated = delivered.rhythm
+    assert wait(planned(NOT_MODIFIED, delivered.rhythm)) == 6 * HOUR
+
+
+@pytest.mark.parametrize(("every", "within"), [(2 * HOUR, 6), (7 * HOUR, 6), (DAY, 10), (10 * DAY, 24)])
+def test_a_hub_that_dies_delays_news_once_by_six_usual_waits(every: timedelta, within: int) -> None:
+    """After two months of deliveries, what comes next is found within so many hours; then all is as without a hub."""
+    due, news, rhythm = NOW + HOUR, NOW, Rhythm()
+    while news < NOW + 60 * DAY:
+        pushed = news <= due
+        seen = replace(visit(changed(kept=True) if pushed else NOT_MODIFIED, min(news, due)), pushed=pushed)
+        answer = plan(rhythm, seen, BOUNDS, SOURCE, 0.0)
+        due, rhythm, news = answer.due, answer.rhythm, news + every * pushed
+    missed = news
+    asked: list[tuple[datetime, bool]] = []  # when, and whether it brought something
+    while len(asked) < 50:
+        asked.append((due, brings := news <= due))
+        answer = plan(rhythm, visit(changed(kept=True) if brings else NOT_MODIFIED, due), BOUNDS, SOURCE, 0.0)
+        news += every * (-((news - due) // every) if brings else 0)
+        due, rhythm = answer.due, answer.rhythm
+    first = next(n for n, (_, brings) in enumerate(asked) if brings)
+    assert asked[first][0] - missed <= within * HOUR
+    assert all(later - at <= max(HOUR, every / 9) for (at, _), (later, _) in pairwise(asked[first:]))
 
 
 def test_who_asked_too_often_asks_less_from_then_on() -> None:
@@ -443,6 +474,15 @@ def test_never_early_never_beyond_reach(
         assert delay >= min(wish.fresh_for or timedelta(0), BOUNDS.max)
     assert delay <= 30 * DAY + HOUR + 7 * DAY + DAY  # the longest hold, jitter, and days and hours to be skipped
     assert answer.rhythm.interval is None or BOUNDS.min <= answer.rhythm.interval <= BOUNDS.max
+
+
+@given(rhythms, outcomes, wishes, draws)
+def test_a_hub_means_six_usual_waits_at_most(rhythm: Rhythm, outcome: Outcome, wish: Freshness, draw: float) -> None:
+    """A source that is told of by a hub is never asked sooner than without, nor later than that and `max_interval`."""
+    seen = replace(visit(outcome), freshness=wish)
+    rhythm = replace(rhythm, skip_hours=frozenset(), skip_days=frozenset())
+    trusted, alone = (plan(replace(rhythm, by_push=hub, ttl=None), seen, BOUNDS, SOURCE, draw) for hub in (True, False))
+    assert alone.due <= trusted.due <= max(alone.due, min(NOW + 6 * wait(alone), NOW + BOUNDS.max + HOUR))
 
 
 @given(rhythms, outcomes, wishes, draws)
