@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from aggregator.headlines import may_be_mended
 from aggregator.model import Enclosure, Item
 from aggregator.normalise import (
     canonical_link,
@@ -147,15 +148,25 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
     return [kept[number] for number in sorted(kept)]
 
 
+def id_by_title(item: Item) -> str:
+    """The id of an entry whose own says as little as its link."""
+    return _digest(item.id, item.title)
+
+
 def _with_ids_of_their_own(items: Sequence[Item]) -> list[Item]:
-    """Entries whose only id is a link that others have, too, such as a front page, are told apart by their titles."""
-    titles: dict[str, set[str]] = defaultdict(set)
+    """Entries that share id and link, as on a page of news in short, are told apart by their titles.
+
+    Under an id of their own the titles must be others, not one mended; a link that is the only id is believed less.
+    """
+    titles: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for item in items:
-        titles[item.id].add(item.title)
-    return [
-        replace(item, id=_digest(item.id, item.title)) if item.id == item.link and len(titles[item.id]) > 1 else item
-        for item in items
-    ]
+        titles[item.id, item.link].append(item.title)
+    several = {
+        (id, link)
+        for (id, link), said in titles.items()
+        if len(set(said)) > 1 and (id == link or not all(may_be_mended(said[0], other) for other in said))
+    }
+    return [replace(item, id=id_by_title(item)) if (item.id, item.link) in several else item for item in items]
 
 
 def _moment(item: Item) -> datetime:

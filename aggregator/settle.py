@@ -14,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from aggregator import pace
+from aggregator.headlines import may_be_mended
 from aggregator.holding import Watch, watch
+from aggregator.items import id_by_title
 from aggregator.model import (
     Changed,
     Decision,
@@ -214,7 +216,7 @@ def _known(settling: Settling, judged: Judged) -> tuple[Judged, StoredItem | Non
 
 def _ids(item: Item) -> tuple[str, str]:
     """The ids under which an item may be stored: its own, and the one it goes by where another took that."""
-    return item.id, f"{item.id} {item.link}"
+    return item.id, id_by_title(item) if _leads_nowhere(item) else f"{item.id} {item.link}"
 
 
 def _stored(work: Work, visits: Iterable[Visit]) -> set[tuple[str, str]]:
@@ -434,7 +436,7 @@ def _reissued(settling: Settling, item: Item, keys: Iterable[str]) -> StoredItem
     if twice := [one for one in named if one in linked]:
         return twice[0]
     gone = [one for one in named if one.key not in settling.seen and _same_elsewhere(one.item, item)]
-    mended = [one for one in linked if _same_time(one.item, item)]
+    mended = [one for one in linked if _same_time(one.item, item) and may_be_mended(one.item.title, item.title)]
     if not gone and len(mended) == 1 and mended[0].key not in settling.seen:
         return mended[0]
     return gone[0] if gone else None
@@ -451,6 +453,8 @@ def _same_elsewhere(one: Item, two: Item) -> bool:
 def _is_another(known: Item, item: Item) -> bool:
     """Whether a known id stands on another entry: some sources give ids anew, or one to all entries."""
     dated = known.published is not None and item.published is not None and known.published != item.published
+    if _leads_nowhere(known) and _leads_nowhere(item):
+        return (dated or item.id == item.link) and not may_be_mended(known.title, item.title)
     linked = known.link is not None and item.link is not None and not _same_link(known, item)
     return dated and linked and _title(known) != _title(item)
 
@@ -466,7 +470,13 @@ def _same_time(one: Item, two: Item) -> bool:
 def _place_on_host(item: Item) -> object:
     """What stays of a link when a source moves to another host; nothing equals a front page, or no link."""
     parts = urlsplit(canonical_link(item.link or ""))
-    return (parts.path, parts.query) if parts.path.strip("/") or parts.query else object()
+    return object() if _leads_nowhere(item) else (parts.path, parts.query)
+
+
+def _leads_nowhere(item: Item) -> bool:
+    """Whether an item has no link, or that of a front page, which some sources give to all their entries."""
+    parts = urlsplit(canonical_link(item.link or ""))
+    return not (parts.path.strip("/") or parts.query)
 
 
 def _entry_key(item: Item) -> str:

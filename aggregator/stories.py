@@ -20,6 +20,7 @@ from rapidfuzz import fuzz
 from aggregator.alike import Alike
 from aggregator.boilerplate import telling, without
 from aggregator.facts import Facts, cosine, pack_matcher, pooled, read, same_language
+from aggregator.headlines import may_be_mended
 from aggregator.likeness import enough, features, log_odds, marked, rich, shared_details, weights
 from aggregator.links import canonical_link
 from aggregator.model import (
@@ -55,7 +56,6 @@ _SEED_TOLD = 0.95  # log-odds of all repeats together: the seeds' own reach 1.0 
 _SEED_DAYS = 2.0  # at 2, other soldiers' crossings joined the first seed; at 7, half of the repeats were lost
 _SEED_STORY_DAYS = 8.0
 _NEAR = 2.0  # days: told farther apart than this, two texts must share what marks the event; a seed's always are
-_MENDED_TITLE = 50.0  # rapidfuzz ratio; titles that have only the subject in common reach 45
 _DIGITS = re.compile(r"\d+")
 _LONG_TITLE = 18  # Latin letters' width: shorter titles ("N Korea news") repeat by chance
 
@@ -177,13 +177,21 @@ class Folder:
     def _liken(self, item: Item, story: StoredStory) -> Evidence | None:
         """Why the item tells the story; None: it does not."""
         for other in compared(story):
-            if found := self._copy(item, other):
+            if (found := self._copy(item, other)) and not (found.kind == "same link" and self._lured(item, story)):
                 return _seeded(found, story)
         return self._same_events(item, story)
 
+    def _lured(self, item: Item, story: StoredStory) -> bool:
+        """Whether only its link speaks for an item: a source may put any link below what others tell."""
+        others = [other for other in compared(story) if not _shared_article(item, other)]
+        bar = self.bar(story.seed) - _FAR_OFF
+        return bool(others) and sum(self.log_odds(item, other, story.seed) for other in others) / len(others) < bar
+
     def _copy(self, item: Item, other: Item) -> Evidence | None:
         one, two = self.facts(item), self.facts(other)
-        if (link := _shared_article(item, other)) and (item.source != other.source or _alike(one.title, two.title)):
+        if (link := _shared_article(item, other)) and (
+            item.source != other.source or may_be_mended(item.title, other.title)
+        ):
             return Evidence("same link", other.title, 1.0, (f"link: {link}",))
         if not same_language(one, two):
             return None
@@ -279,8 +287,6 @@ class Folder:
         """Whether an item that fits two stories shows them to be one: only if they fit each other as well."""
         if best.seed and other.seed:
             return False
-        if found.kind == "same link":
-            return True
         any_age = best.seed or other.seed
         scores = [self.log_odds(a, b, any_age) for a in compared(best) for b in compared(other)]
         return sum(scores) / len(scores) >= self.bar(any_age) - 0.5
@@ -316,11 +322,6 @@ def _shared_article(one: Item, two: Item) -> str | None:
     parts = urlsplit(link)
     named = parts.path.strip("/") or parts.query or parts.fragment
     return link if named and link == canonical_link(two.link or "") else None
-
-
-def _alike(one: str, two: str) -> bool:
-    """Whether one title may be the other, mended: some sources give all their entries one link."""
-    return fuzz.ratio(one, two) >= _MENDED_TITLE
 
 
 def _scatter(value: int) -> int:

@@ -47,6 +47,7 @@ ROOMS = {
     "delta": room("core"),
     "discovery": room("core", "lxml"),
     "head": room("core", "lxml"),
+    "headlines": room("core", "rapidfuzz"),
     "items": room("core"),
     "jsonfeed": room("core"),
     "nursery": room("core"),

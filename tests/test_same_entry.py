@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,47 @@ def test_an_entry_among_several_of_one_link_and_time_is_none_of_them(world: Worl
     entries = [shared | {"title": title, "guid": f"g{n}"} for n, title in enumerate(titles)]
     world.see(rss(*entries[:2]), rss(entries[2]))
     assert tellings(world) == sorted((title, 1) for title in titles)
+
+
+IN_SHORT = "https://a.example/in-short"
+ALIKE_IN_NOTHING = HEADLINES[:3]
+
+
+def in_turn(shared: Mapping[str, str], *, ids: bool = False, dates: bool = False) -> list[dict[str, str]]:
+    """Entries on other events that share all but their titles, and ids or dates where these are told."""
+    return [
+        {"title": title, **shared}
+        | ({"guid": f"g{n}"} if ids else {})
+        | ({"pubDate": f"Mon, 15 Jun 2026 {n + 8:02}:00:00 GMT"} if dates else {})
+        for n, title in enumerate(ALIKE_IN_NOTHING)
+    ]
+
+
+DATE = {"pubDate": ENTRY["pubDate"]}
+ALONE = {  # what still tells entries apart that come one at a time, each in the other's place
+    "ids, one link": in_turn({"link": IN_SHORT}, ids=True, dates=True),
+    "ids, one link and date": in_turn({"link": IN_SHORT} | DATE, ids=True),
+    "ids, the front page and one date": in_turn({"link": FRONT} | DATE, ids=True),
+    "the front page alone": in_turn({"link": FRONT}),
+    "the front page and dates": in_turn({"link": FRONT}, dates=True),
+    "one id, the front page and dates": in_turn({"link": FRONT, "guid": "all"}, dates=True),
+}
+TOGETHER = {  # and entries of one document, in which no two are one in two versions
+    "one link": in_turn({"link": IN_SHORT}),
+    "one id and link": in_turn({"link": IN_SHORT, "guid": "all"}),
+    "one id": in_turn({"guid": "all"}),
+}
+
+
+@pytest.mark.parametrize("entries", ALONE.values(), ids=list(ALONE))
+def test_what_shares_a_link_with_news_does_not_take_its_place(world: World, entries: list[dict[str, str]]) -> None:
+    """A live page, news in short, a source that links to its front page: one entry goes, and the next one comes."""
+    world.see(*(rss(entry) for entry in entries))
+    assert tellings(world) == sorted((title, 1) for title in ALIKE_IN_NOTHING)
+
+
+@pytest.mark.parametrize("entries", [*TOGETHER.values(), *ALONE.values()], ids=[*TOGETHER, *ALONE])
+def test_what_shares_link_and_id_in_one_document_is_all_told(world: World, entries: list[dict[str, str]]) -> None:
+    """All at once, as the document grows, and as it drops what it began with; and again without a trace."""
+    world.see(rss(entries[0]), rss(*entries[:2][::-1]), rss(*entries[::-1]), rss(*entries[1:]), rss(*entries))
+    assert tellings(world) == sorted((title, 1) for title in ALIKE_IN_NOTHING)

@@ -70,11 +70,23 @@ SWIM_ID = item(
 def test_the_same_article_under_another_address_is_the_same_story() -> None:
     """A link that differs only in tracking parameters and host form is the same article, whatever its title says."""
     first = item("One title", link="https://news.example.org/a/1?utm_source=rss")
-    again = item("Quite another title", link="http://www.news.example.org/a/1#top", id="2")
+    again = item("Nine words more", link="http://www.news.example.org/a/1#top", id="2", source="https://b.example/feed")
     placed = place(again, story(first))
     assert isinstance(placed, Joins)
     assert placed.evidence.kind == "same link"
     assert FOLDER.keys(first) & FOLDER.keys(again)
+
+
+def test_a_link_alone_takes_no_news_into_a_story_that_others_tell() -> None:
+    """A source may put any link below any headline: what others tell decides, and stories that differ stay apart."""
+    link = "https://b.example/harvest"
+    lure = replace(SWIM, id="lure", source="https://evil.example/feed", link=link)
+    news = item("North Korean defectors open a rice mill in Paju", link=link, source="https://b.example/feed")
+    again = replace(news, id="again", source="https://c.example/feed")
+    assert isinstance(place(news, story(SWIM, SWIM_KO, lure)), Founds)
+    placed = place(again, story(SWIM, SWIM_KO, lure), story(news, id="urn:uuid:2"))
+    assert isinstance(placed, Joins)
+    assert (placed.story, placed.merges) == ("urn:uuid:2", ())
 
 
 def test_syndicated_text_is_found_under_boilerplate() -> None:
