@@ -27,7 +27,8 @@ class Services:
     def __call__(self, channel: Channel, message: Message, edition: Edition, now: datetime) -> Delivery:
         try:
             service = _service(channel.address)
-            title, body = subject(edition, now, digest=channel.hours is not None), short(edition)
+            title = subject(edition, now, digest=channel.hours is not None)
+            body = short(edition).removeprefix(f"{title}\n")  # of a single story: services show both
             with _public_only(channel.allow_private), _heard() as said:
                 done = service.notify(body=body, title=title, body_format="text")
         except ConfigError as error:

@@ -7,14 +7,17 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import time, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from lxml import etree
 from lxml import html as markup
 
 from aggregator.channels import Channel, Hours, fault, kind_of, names
+from aggregator.entries import story_path
 from aggregator.letters import mail, payload, short, subject
 from aggregator.model import Delivered, Delivery, Message, Undelivered
 from aggregator.post import Mailer
@@ -164,15 +167,40 @@ class TestServices:
     def _needs_apprise(self) -> None:
         pytest.importorskip("apprise", reason="the extra notify is not installed")
 
-    def test_a_service_of_apprise_is_told(self, receiver: Hook) -> None:
-        """Title, outlet and language, and the links, as short text."""
-        address = receiver.address.replace("http://", "json://")
-        assert Services()(channel(address), MESSAGE, ONE, NOON) == Delivered()
+    @pytest.mark.parametrize(
+        ("address", "read"),
+        [
+            ("json://{}/x", lambda body: [json.loads(body)[name] for name in ("title", "message")]),
+            ("form://{}/x", lambda body: [parse_qs(body)[name][0] for name in ("title", "message")]),
+            ("xml://{}/x", lambda body: etree.fromstring(body.encode()).xpath("//Subject/text() | //Message/text()")),
+            ("ntfy://{}/desk", lambda body: [json.loads(body)[name] for name in ("title", "message")]),
+            ("gotify://{}/AbCdEf1234567", lambda body: [json.loads(body)[name] for name in ("title", "message")]),
+            ("mmost://{}/" + 26 * "a", lambda body: json.loads(body)["text"].split("\r\n")),
+        ],
+    )
+    def test_a_service_of_apprise_is_told(
+        self, receiver: Hook, address: str, read: Callable[[str], Sequence[str]]
+    ) -> None:
+        """The title once, then outlet and language, and the links, as text that each service spells in its way."""
+        title = '탈북민 3명 <서울> & "도착"'
+        told = edition(story(1, member(1, title=title, language="ko", source="연합뉴스")))
+        receiver.answers = [(200, {})]
+        assert (
+            Services()(channel(address.format(urlsplit(receiver.address).netloc)), MESSAGE, told, NOON) == Delivered()
+        )
         ((_, body),) = receiver.posts
-        told = json.loads(body)
-        assert told["title"] == "Headline 1"
-        assert "Outlet 1 · English" in told["message"]
-        assert ONE.stories[0].link in told["message"]
+        shown, message = read(body.decode())
+        assert shown == title
+        assert message.splitlines()[:2] == ["연합뉴스 · Korean · 1 March 2026", "https://outlet1.example/news/1"]
+        assert message.endswith(f"{LINK}{story_path(told.stories[0].id)}")
+
+    def test_several_stories_are_listed_by_title(self, receiver: Hook) -> None:
+        """Below a line that says what they are."""
+        address = receiver.address.replace("http://", "json://")
+        assert Services()(channel(address), MESSAGE, edition(story(1), story(2)), NOON) == Delivered()
+        told = json.loads(receiver.posts[0][1])
+        assert told["title"] == "North Korean Defectors: 1 March 2026 (2)"
+        assert [line for line in told["message"].splitlines() if "Headline" in line] == ["Headline 1", "Headline 2"]
 
     def test_what_it_does_not_take_is_a_failure_without_its_secrets(
         self, receiver: Hook, caplog: pytest.LogCaptureFixture
