@@ -83,9 +83,8 @@ def _published(opened: App, *, everything: bool = False) -> Published:
 def _announce(opened: App, done: Published) -> None:
     """Tell our hub, if there is one, which feeds changed."""
     with closing(visiting.hubs(opened.config)) as hubs:
-        for address in push.feeds(opened, done.changed):
-            if problem := push.tell(opened, hubs, address):
-                report.show(err, f"the hub was not told that {address} changed: {problem}")
+        for problem in push.tell_each(opened, hubs, push.feeds(opened, done.changed)):
+            report.show(err, problem)
 
 
 @contextmanager

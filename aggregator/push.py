@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aggregator import pipeline, report, websub
 from aggregator.app import App
@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 _MOST_TRIES = 5  # to leave a hub, or to tell one; then it is let be
 _PATIENCE = 60.0  # seconds that a delivery waits for a visit to the same source that is under way
 _GLANCE = 0.1  # seconds between two looks
+_ROWED = (
+    2  # failures in a row after which a hub is let be for a while: a dead one would be asked for each of 300 slices
+)
+_LONGEST = 4  # times that this while grows fourfold, from a minute
 _FEEDS = ("rss.xml", "atom.xml", "feed.json")
 
 
@@ -33,6 +37,8 @@ class Push:
         self._turn = threading.Lock()
         self._known = {one.token: one for one in self._app.store.subscriptions()}
         self._untold: dict[str, tuple[datetime, int]] = {}  # address of a changed feed → when to tell, tries so far
+        self._failed = 0  # times in a row that our hub took nothing
+        self._rests = datetime.min.replace(tzinfo=UTC)  # until then our hub is told nothing
         self._errands = ThreadPoolExecutor(1, "hub")
         self._deliveries = ThreadPoolExecutor(1, "push")
         self._closing = threading.Event()
@@ -166,8 +172,14 @@ class Push:
                 self._errands.submit(self._tell, address)
 
     def _tell(self, address: str) -> None:
-        problem = tell(self._app, self._hubs, address)
-        tries = self._untold.get(address, (None, 0))[1] + 1
+        tries = self._untold.get(address, (None, 0))[1]
+        if self._now() < self._rests:
+            self._untold[address] = (self._rests, tries)
+            return
+        problem, tries = tell(self._app, self._hubs, address), tries + 1
+        self._failed = self._failed + 1 if problem else 0
+        if self._failed >= _ROWED:
+            self._rests = self._now() + timedelta(minutes=1) * 4 ** min(self._failed - _ROWED, _LONGEST)
         if problem is None or tries >= _MOST_TRIES:
             self._untold.pop(address, None)
         else:
@@ -197,6 +209,19 @@ def feeds(app: App, changed: Iterable[str]) -> list[str]:
         return []
     names = (name for name in changed if name.rpartition("/")[2] in _FEEDS and not name.startswith("archive/"))
     return [app.frame.link + name for name in sorted(names, key=lambda name: "/" in name)]
+
+
+def tell_each(app: App, hubs: Hubs, addresses: Sequence[str]) -> Iterator[str]:
+    """Tell our hub that feeds changed; what went wrong, in words. One that fails twice in a row is told no more."""
+    failed = 0
+    for number, address in enumerate(addresses, start=1):
+        problem = tell(app, hubs, address)
+        failed = failed + 1 if problem else 0
+        if problem:
+            yield f"the hub was not told that {address} changed: {problem}"
+        if failed == _ROWED and (left := len(addresses) - number):
+            yield f"the hub was not asked to take {left} further changed feeds"
+            return
 
 
 def tell(app: App, hubs: Hubs, address: str) -> str | None:

@@ -224,6 +224,33 @@ def test_single_run_tells_the_hub(tmp_path: Path, site: Site, hub: Hub) -> None:
     assert len(hub.log) == len(told)
 
 
+def test_a_dead_hub_is_not_asked_for_each_feed(tmp_path: Path, site: Site) -> None:
+    """A single run asks twice, and says how much it left untold; the feed is published all the same."""
+    head = HEAD + f'[server]\nlisten = ""\n[push]\nhub = "http://127.0.0.1:{free_port()}/"\n'
+    configure(tmp_path, {"First": site.put("/1", rss([DEFECTOR]))}, head)
+    said = aggregator(tmp_path, "run", "--once").stderr
+    assert said.count("the hub was not told that") == 2
+    assert "further changed feeds" in said
+    assert DEFECTOR[1] in (tmp_path / "public" / "atom.xml").read_text()
+
+
+def test_a_hub_that_failed_twice_is_let_be_for_a_while(tmp_path: Path, lab: Lab) -> None:
+    """Ever longer; once it answers it is told of all feeds that changed."""
+    hub = lab.route("/hub", *(3 * (Reply(503),)), Reply(202))
+    feeds = ["atom.xml", "feed.json", "rss.xml", *(f"slice/{number}/atom.xml" for number in range(9))]
+    guest = Guest(tmp_path, lab)
+    guest.configure(f'[push]\nhub = "{hub}"\n', News=lab.url("/feed"))
+    with closing(guest), closing(Push(lambda: guest.app, hubs(guest.app.config), lambda: None)) as push:
+        push.tend()
+        push.announce(guest.app, feeds)
+        for minutes, asked in ((0, 2), (1, 3), (3, 3), (1, 3 + len(feeds))):
+            guest.clock.advance(timedelta(minutes=minutes))
+            push.tend()
+            eventually(lambda asked=asked: len(lab.seen("/hub")) == asked)
+            push._errands.submit(bool).result()
+            assert len(lab.seen("/hub")) == asked
+
+
 def test_hub_in_a_private_network_is_refused(hub: Hub) -> None:
     """A feed that names one must not make us knock there; an operator who allows private addresses may."""
     assert "not the web" in (Hubs(tables.Fetch(), "x").post(hub.address, {"hub.mode": "publish", "hub.url": "x"}) or "")
