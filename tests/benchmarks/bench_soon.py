@@ -24,7 +24,7 @@ import requests
 
 from aggregator.app import open_app
 from aggregator.config import load
-from aggregator.daemon import Rounds, serving
+from aggregator.daemon import Rounds, serving, unswept
 from aggregator.push import Push
 from aggregator.store import SqlStore
 from aggregator.visiting import hubs
@@ -123,7 +123,7 @@ def _measure(folder: Path, stories: int, site: Site, hub: Hub) -> None:
         begun = time.perf_counter()
         rounds.publish()
         first = time.perf_counter() - begun
-        with closing(push), serving(app, rounds):
+        with unswept(), closing(push), serving(app, rounds):
             site.put("/feed", rss([("https://news.example/old", "North Korean refugee choir sings in Incheon", "")]))
             rounds.go()  # what reads documents has started
             _wait_for(hub, feed := f"http://{listen}/atom.xml")
