@@ -77,7 +77,12 @@ class Model:
     @property
     def worth(self) -> bool:
         """Whether it foresees the decisions better than the rules do."""
-        return self.gain > 0 and self.foreseen - self.agreed >= BETTER * self.decisions
+        return self.gain > 0 and self.foreseen >= self.needed
+
+    @property
+    def needed(self) -> int:
+        """How many decisions it must foresee."""
+        return self.agreed + math.ceil(round(BETTER * self.decisions, 6))
 
     @property
     def digest(self) -> str:

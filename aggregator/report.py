@@ -241,11 +241,17 @@ def model(learned: Model | None, decisions: int, shown: int = 12) -> str:
         f"the rules alone foresaw {learned.agreed} of the decisions; with what the others taught, {learned.foreseen}",
     ]
     if not learned.active:
-        why = f"it takes {EITHER} of each kind at least" if learned.worth else "that is not enough better"
-        return "\n".join([*lines, f"it has no say: {why}"])
+        return "\n".join([*lines, f"it has no say: {_silent(learned)}"])
     lines.append(f"it has a say, of {learned.most:.1f} in log-odds at most; what weighs most:")
     ordered = sorted(learned.weights.items(), key=lambda one: -abs(one[1]))
     return "\n".join([*lines, *(f"  {weight:+.2f}  {sign}" for sign, weight in ordered[:shown])])
+
+
+def _silent(learned: Model) -> str:
+    """Why what was learned has no say."""
+    if learned.foreseen < learned.needed:
+        return f"to be worth it, it would have to foresee {learned.needed}"
+    return f"it takes {EITHER} of each kind at least" if learned.worth else "it is less sure of them than the rules"
 
 
 def scores(result: Evaluation) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import json
 import pickle
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from aggregator import teaching
+from aggregator import report, teaching
 from aggregator.learning import EITHER, ENOUGH, Lesson, Model, dump, learn, load, signs
 from aggregator.memory import MemoryStore
 from aggregator.model import Decision, Item, Judged, Reason
@@ -214,6 +215,15 @@ def test_a_model_that_was_forgotten_does_not_return(store: Store) -> None:
     with store.begin() as work:
         work.rule(1, "drop")
     assert teaching.decided(store) == {1: "drop"}
+
+
+def test_a_silent_model_says_what_it_lacks() -> None:
+    """How many decisions it would have to foresee, a tenth of all more than the rules; or how many of each kind."""
+    weak = replace(model(), kept=17, dropped=24, agreed=26, foreseen=30, gain=0.1)
+    assert "it would have to foresee 31" in report.model(weak, 43)
+    assert "it has a say" in report.model(replace(weak, foreseen=31), 43)
+    assert "less sure" in report.model(replace(weak, foreseen=31, gain=0.0), 43)
+    assert "5 of each kind" in report.model(replace(weak, kept=38, dropped=3, foreseen=31), 43)
 
 
 # --- as a curator has it ------------------------------------------------------------------------------------------

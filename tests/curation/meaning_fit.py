@@ -33,6 +33,7 @@ from tests.curation import phrasing_fit, relevance, stories_fit
 from tests.curation.phrasing_fit import PARTS, TOGETHER, Example
 from tests.curation.stories_fit import DATA, ROOT, Labelled, Pairs
 
+GIVEN = "D"  # the batch of items.jsonl
 SUBJECT = ROOT / "aggregator" / "packs" / "north-korean-defectors.meaning.json"
 
 # --- the subject --------------------------------------------------------------------------------------------------
@@ -107,6 +108,7 @@ def subject(file: Path) -> None:
     for label, known in (("whole", pack), *(("forgetful", phrasing_fit.forgetful(pack, seed)) for seed in (1, 2))):
         judge = Judge(known, 0.5)
         scores = {name: (relevance.Score(), relevance.Score()) for name in ("labelled", "headlines", *TOGETHER)}
+        missed: tuple[list[str], list[str]] = [], []
         for one, by_words, by_sense in zip(told, phrased, meant, strict=True):
             odds, open_, named = unsure(judge, one.item, pack.bias)
             if open_ and not named.isdisjoint(frozenset(pack.concepts) - phrasing_fit.COMMON):
@@ -118,8 +120,11 @@ def subject(file: Path) -> None:
             for name in [*groups, "labelled"] if one.part.isalpha() else groups:
                 phrasing_fit.count(scores[name][0], odds >= 0, one.relevant)
                 phrasing_fit.count(scores[name][1], odds + more >= 0, one.relevant)
+            for found, weight in zip(missed, (odds, odds + more), strict=True):
+                found += [one.item.id] if one.part == GIVEN and one.relevant and weight < 0 else []
         for name, pair in scores.items():
             print(f"{label:10} {name:10} phrasing {phrasing_fit.told(pair)}")
+        print(f"{label:10} given items missed: {' '.join(missed[0])}; with meaning: {' '.join(missed[1])}", flush=True)
 
 
 def write_subject(file: Path) -> None:

@@ -346,6 +346,7 @@ def main() -> None:
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
     ask.add_argument("--draws", type=int, default=2)
+    ask.add_argument("--missed", nargs="*", default=[], help="ids of items that relevance misses: stories of their own")
     ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
     if args.unseen:
@@ -402,7 +403,8 @@ def measure(helds: Sequence[Held], items: Sequence[Labelled], args: argparse.Nam
         scored = Scored(helds[0], pairs, args.thresholds[0], helds[-1])
         for threshold in args.thresholds:
             scored.threshold = threshold
-            got = cluster(scored, dated)
+            got = cluster(scored, [one for one in dated if one.item.id not in args.missed])
+            got |= {id: id for id in args.missed}
             by_label[threshold, label].append(score(dated, got))
             if (
                 args.show
