@@ -8,6 +8,8 @@ of the formats. Each stands in CRITERIA with the tests that hold it.
 from __future__ import annotations
 
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,6 +27,7 @@ from aggregator.config import load
 from aggregator.daemon import AT_ONCE, Rounds
 from aggregator.engine import direct
 from aggregator.memory import FixedClock
+from aggregator.model import Changed
 from aggregator.settle import Settled
 from tests.command import NOT_SERVED, rss
 from tests.lab import Lab, Misbehave, Reply, Request, raw, reset
@@ -62,6 +65,8 @@ CRITERIA = {
     "the site of a vanished feed is looked at once": "test_site_of_a_vanished_feed_is_looked_at_once",
     "301 and 308 are adopted after days, to a feed, and told": "test_permanent_move_is_adopted_after_days_and_told",
     "302, 303 and 307 are never adopted, nor a move to what is no feed": "test_other_redirects_are_never_adopted",
+    "late answers are waited for at once, and who hangs delays no other": "test_hosts_that_hang_delay_no_other "
+    "test_answers_of_many_hosts_are_waited_for_at_once",
     "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once",
     "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time",
     "no cookie is kept, no Referer, no Cache-Control: no-cache, GET only": "test_nothing_is_sent_that_need_not_be",
@@ -371,6 +376,51 @@ def test_new_sources_start_a_hundred_at_a_time(tmp_path: Path, lab: Lab, guests:
         counts.append(len(lab.requests) - before)
     assert counts == [AT_ONCE, AT_ONCE, 50, 0]
     assert len({request.path for request in lab.requests}) == 250
+
+
+def far_apart(folder: Path, lab: Lab, guests: ExitStack, paths: list[str]) -> Guest:
+    """A guest that reads these paths, each of a host of its own, with twelve connections at once, two to a host."""
+    table = 'url = "http://127.0.1.{}:{}{}"\nlanguage = "en"'
+    guest = Guest(folder, lab, **{f"S{n}": table.format(n, lab.port, path) for n, path in enumerate(paths, 1)})
+    guests.callback(guest.close)
+    config = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(config.replace("per_host = 16", "per_host = 2\nconcurrency = 12"))
+    guest.restart()
+    return guest
+
+
+def test_answers_of_many_hosts_are_waited_for_at_once(tmp_path: Path, guests: ExitStack) -> None:
+    """Nobody is answered before twelve are waiting: with fewer at once, of 48 visits none would ever end well."""
+    waiting = threading.Barrier(12, timeout=20)
+
+    def together(connection: socket.socket, closing: threading.Event) -> None:
+        waiting.wait()
+        connection.sendall(document().bytes())
+
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    lab.route("/late", together)
+    settled = far_apart(tmp_path, lab, guests, ["/late"] * 48).visit()
+    assert [type(one.visit.outcome) for one in settled] == [Changed] * 48
+
+
+def test_hosts_that_hang_delay_no_other(tmp_path: Path, guests: ExitStack) -> None:
+    """Ten that say nothing, listed first: forty others are settled before one of these is answered."""
+    answered = threading.Event()
+
+    def hanging(connection: socket.socket, closing: threading.Event) -> None:
+        answered.wait(20)
+        connection.sendall(document().bytes())
+
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    lab.route("/hanging", hanging)
+    lab.route("/quick", document())
+    guest = far_apart(tmp_path, lab, guests, ["/hanging"] * 10 + ["/quick"] * 40)
+    refresh = guest.app.refresh()
+    first = {next(refresh).visit.source.url.rpartition("/")[2] for _ in range(40)}
+    answered.set()
+    rest = [one.visit for one in refresh]
+    assert first == {"quick"}
+    assert [type(visit.outcome) for visit in rest] == [Changed] * 10
 
 
 def test_visits_to_one_host_are_few_and_spaced(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
