@@ -179,6 +179,24 @@ def test_what_the_curator_dropped_stays_away_under_another_id(world: World) -> N
     assert world.told() == {}
 
 
+def test_what_the_curator_parted_stays_parted_when_a_refresh_groups_anew(tmp_path: Path) -> None:
+    """Though the copy that was split off leaves the subject meanwhile, and comes back beside other news."""
+    world = World(tmp_path, "a", "b")
+    copy = ENTRY | {"link": "https://b.example/n/1"}
+    world.put(rss(ENTRY))
+    world.put(rss(copy), "b")
+    world.go()
+    (story,) = world.stories()
+    assert len(story["_story"]["members"]) == 2
+    curator.split(world.store, world.rules, copy["link"], world.clock.now())
+    world.put(rss(copy | {"title": OFF}), "b")
+    world.go()
+    assert list(world.told().values()) == [TITLE]
+    world.put(rss(copy, {"title": OTHER, "link": "https://b.example/n/2", "guid": "g2"}), "b")
+    world.go()
+    assert sorted(world.told().values()) == sorted([TITLE, TITLE, OTHER])
+
+
 def test_all_of_a_long_document_is_read_in_the_end(world: World) -> None:
     """A thousand entries a visit, though the document does not change."""
     entries = [{"title": f"{OFF} {n}", "guid": str(n)} for n in range(2_500)]

@@ -20,8 +20,11 @@ from aggregator.model import (
     Decision,
     Evidence,
     FeedHead,
+    Founds,
     Item,
+    Joins,
     Judged,
+    Placement,
     Rhythm,
     Seed,
     Source,
@@ -251,6 +254,35 @@ def test_what_was_seen_is_seen_again_without_a_trace(before: list[Seen], last: S
     again = history.visit(last)
     assert (again.new, again.told) == (0, 0)
     assert history.store.stories() == stories
+
+
+class Joining(Folder):
+    """Puts each item into the first candidate, and merges all others with that."""
+
+    def place(self, item: Item, candidates: Sequence[StoredStory], now: datetime) -> Placement:
+        if not candidates:
+            return Founds()
+        first, *rest = sorted(candidates, key=lambda story: story.seed)
+        why = Evidence("same events", "", 0.5)
+        return Joins(first.id, why, tuple((other.id, why) for other in rest))
+
+
+def test_a_seed_that_a_story_is_merged_with_keeps_its_id() -> None:
+    """It is the one that goes by its place in the seed set for ever, published or not; the other id leads to it."""
+    history = History()
+    store, seed = history.store, seed_story_id(SEED)
+    store.plant([(seed, SEED, sorted(FOLDER.keys(seed_item(SEED))))], BEGUN, publish=False)
+    history.visit(Seen(0, (Entry(0, 1, 0, 0, 0, 0, True),), 1))
+    (told,) = store.stories()
+    both = replace(Entry(1, 2, 0, 0, 0, 0, True).judged(SOURCES[1]).item, summary=TITLES[1][0])
+    judged = Judged(both, Verdict(Decision.KEPT, 0.9, (), "rules"))
+    outcome = Changed(FeedHead("rss20"), (judged,), frozenset())
+    later = BEGUN + timedelta(hours=2)
+    settle(store, replace(RULES, folder=Joining()), Visit(SOURCES[1], later, later, outcome), Rhythm(), later)
+    with store.begin() as work:
+        merged = work.story(told.id)
+    assert merged is not None
+    assert (merged.id, merged.seed, len(merged.members)) == (seed, True, 3)
 
 
 LABELLED = tuple(
