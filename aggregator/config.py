@@ -114,7 +114,7 @@ def read_toml(path: Path, advice: str) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
-    except tomli.TOMLDecodeError as error:
+    except (tomli.TOMLDecodeError, RecursionError) as error:  # the latter: nested deeper than tomli goes
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 

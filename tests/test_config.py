@@ -59,6 +59,8 @@ def test_an_address_of_another_database_stays_as_it_is(tmp_path: Path) -> None:
         ('[[source]]\nurl = "https://e.org/"\npriority = 12\n', "priority = 12: "),
         ('[[source]]\nurl = "https://e.org/"\nheaders = { A = 1 }\n', "headers.A = 1: "),
         ("[feed\n", "is not valid TOML"),
+        ("a = " + "[" * 1_000, "is not valid TOML"),
+        ("a." * 5_000 + "b = 1", "is not valid TOML"),
         ('[schedule]\nmax_interval = "9999999999d"\n', "between one second and a year"),
         ('[schedule]\nmin_interval = "0.0000001s"\n', "between one second and a year"),
         ('[schedule]\nmin_interval = "48h"\n', "min_interval must not be longer than max_interval"),

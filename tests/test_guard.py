@@ -116,12 +116,21 @@ def test_only_our_own_forms_act(guard: Guard) -> None:
         asked(origin="http://[::1"),
         asked(origin="http://127.0.0.1:9090", sec_fetch_site="same-site"),
         asked(origin="http://127.0.0.1:8080", sec_fetch_site="cross-site"),
+        asked(origin="http://127.0.0.1:8080", sec_fetch_site="same-site"),
+        asked(sec_fetch_site="same-site"),
         asked(sec_fetch_site="none"),
         asked(),
     ):
         assert not guard.may_act(strange, admitted, mark)
     for wrong in ("", mark[:-1], guard.mark("another"), Guard(TOKEN + "!").mark(admitted.session)):
         assert not guard.may_act(own, admitted, wrong)
+
+
+def test_a_mark_opens_nothing_but_its_form() -> None:
+    """It is no part of a cookie, and a server without a token makes marks that nobody else can make."""
+    what = LOCKED.session(NOW).rpartition(".")[0]
+    assert LOCKED.admit(asked(cookie=f"{what}.{LOCKED.mark(what)}"), NOW) == LogIn()
+    assert OPEN.mark("") != Guard("").mark("")
 
 
 def test_a_proxy_may_send_another_host_where_a_token_is_asked_for() -> None:

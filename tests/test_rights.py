@@ -34,6 +34,8 @@ from aggregator.press import publish
 from aggregator.publish import MemoryPublisher
 from aggregator.slices import Cuts, Saved
 from aggregator.store import SqlStore
+from tests.command import aggregator, configure, feed, rss
+from tests.site import serving
 from tests.telling import FRAME, HOUR, NOW, name
 
 URLS = [f"https://{letter}.example/feed" for letter in "abc"]
@@ -233,6 +235,32 @@ def test_the_word_on_a_source_outlasts_its_place_in_the_list(tmp_path: Path) -> 
     store.enlist([Source(URLS[0], "A")], [], NOW + timedelta(days=2))
     assert store.rights() == {URLS[1]: off.rights}
     store.close()
+
+
+def test_what_the_file_says_holds_for_all_that_the_program_publishes(tmp_path: Path) -> None:
+    """From the first run on, when it is said later, and when the source is listed no more."""
+    told = [
+        ("https://a.example/1", "North Korean defector elected to Seoul council", "Counted until zanzibar o'clock.")
+    ]
+    with serving() as site:
+        url = site.put("/feed", rss(told))
+        steps = {
+            "free": ({"A": url}, ""),
+            "taken back": ({"A": url}, "republish = false\n"),
+            "listed no more": ({"B": site.put("/other", rss([]))}, ""),
+        }
+        shown = {}
+        for step, (sources, right) in steps.items():
+            configure(tmp_path, sources)
+            with (tmp_path / "config.toml").open("a", encoding="utf-8") as file:
+                file.write(right)
+            done = aggregator(tmp_path, "run", "--once", "--now")
+            assert done.returncode == 0, done.stderr
+            assert [story["title"] for story in feed(tmp_path)] == [told[0][1]]
+            files = [path for path in (tmp_path / "public").rglob("*") if path.is_file()]
+            shown[step] = sum(b"zanzibar" in path.read_bytes() for path in files)
+    assert shown["free"] > 3
+    assert (shown["taken back"], shown["listed no more"]) == (0, 0)
 
 
 def test_rights_are_read_from_the_file(tmp_path: Path) -> None:
