@@ -10,7 +10,11 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
 CONFIG ?= config.toml
+KILLS ?= 1000
+DAYS ?= 365
+SOURCES ?= 200
 FUZZ_SECONDS ?= 180
+EXAMPLES ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -22,7 +26,8 @@ help:
 	@echo "make test     set up and run every check and test"
 	@echo "make bench    print the benchmarks' tables"
 	@echo "make soak     kill the program a thousand times, and let a year of 200 sources pass, look for inputs"; \
-	echo "              that break a law of any part (FUZZ_SECONDS=180 for each of seven): two hours"
+	echo "              that break a law of any part: four hours, or, in a few minutes, a little of each with"; \
+	echo "              KILLS=20 DAYS=10 SOURCES=20 FUZZ_SECONDS=5 EXAMPLES=20"
 	@echo "make format   bring the code into its form"
 	@echo "make lock     choose the newest allowed version of every dependency"
 	@echo "make clean    remove what make, the tests and the caches left; keeps feeds/"
@@ -113,10 +118,11 @@ bench: $(VENV)/.dev
 
 .PHONY: soak
 soak: $(VENV)/.fuzz
-	@$(BIN)/python -m tests.soak.crashes
-	@$(BIN)/python -m tests.soak.year
+	@$(BIN)/python -m tests.soak.crashes --kills $(KILLS)
+	@$(BIN)/python -m tests.soak.year --days $(DAYS) --sources $(SOURCES)
 	@$(BIN)/python -m tests.soak.fuzz --seconds $(FUZZ_SECONDS)
-	@HYPOTHESIS_PROFILE=search $(BIN)/pytest $(shell grep -l hypothesis tests/test_*.py)
+	@HYPOTHESIS_PROFILE=search EXAMPLES=$(EXAMPLES) $(BIN)/pytest -m hypothesis $(shell grep -l hypothesis tests/test_*.py)
+	@echo "Soaked: $(KILLS) kills, $(DAYS) days of $(SOURCES) sources, $(FUZZ_SECONDS) s of fuzzing each part: every promise held."
 
 # --- care ---
 

@@ -17,7 +17,7 @@ from tests.site import Site, serving
 # alone was seen to take 300, above hypothesis' own limit of 200.
 # The same cases each time, so that what turns red is what was changed; `make soak` looks for others.
 settings.register_profile("calm", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None, max_examples=2_000)
+settings.register_profile("search", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "2000")))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "calm"))
 
 CHROMIUM = Path("/usr/bin/chromium")

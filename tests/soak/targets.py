@@ -121,9 +121,11 @@ def judging(data: bytes) -> None:
     assert 0 <= verdict.score <= 1
     assert verdict == _JUDGE.judge(item, "general", frozenset())
     said = "\n".join((item.title, item.summary, item.body, *item.categories))
-    assert all(
-        part in said for reason in verdict.reasons for part in reason.text.split(" … ") if reason.field != "source"
-    )
+    for reason in verdict.reasons:
+        if reason.field == "phrasing":  # words as they are compared, one by one
+            assert all(word in comparable(said) for word in reason.text.split(", ")), reason
+        elif reason.field != "source":
+            assert all(part in said for part in reason.text.split(" … ")), reason
     watch = Watch([entry for entry in map(cleaned, item.title.split(",")) if entry])
     held = watch.matched(StoredStory("urn:uuid:1", False, NOON, NOON, 1, (StoredItem(1, item, verdict, NOON),)))
     assert held <= watch.marks
