@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 _MOST_TRIES = 5  # to leave a hub, or to tell one; then it is let be
 _PATIENCE = 60.0  # seconds that a delivery waits for a visit to the same source that is under way
 _GLANCE = 0.1  # seconds between two looks
-_ROWED = (
-    2  # failures in a row after which a hub is let be for a while: a dead one would be asked for each of 300 slices
-)
+_FAILURES = 2  # in a row, after which a hub is let be: a dead one would be asked for each of some 300 slices
 _LONGEST = 4  # times that this while grows fourfold, from a minute
 _FEEDS = ("rss.xml", "atom.xml", "feed.json")
 
@@ -178,8 +176,8 @@ class Push:
             return
         problem, tries = tell(self._app, self._hubs, address), tries + 1
         self._failed = self._failed + 1 if problem else 0
-        if self._failed >= _ROWED:
-            self._rests = self._now() + timedelta(minutes=1) * 4 ** min(self._failed - _ROWED, _LONGEST)
+        if self._failed >= _FAILURES:
+            self._rests = self._now() + timedelta(minutes=1) * 4 ** min(self._failed - _FAILURES, _LONGEST)
         if problem is None or tries >= _MOST_TRIES:
             self._untold.pop(address, None)
         else:
@@ -219,7 +217,7 @@ def tell_each(app: App, hubs: Hubs, addresses: Sequence[str]) -> Iterator[str]:
         failed = failed + 1 if problem else 0
         if problem:
             yield f"the hub was not told that {address} changed: {problem}"
-        if failed == _ROWED and (left := len(addresses) - number):
+        if failed == _FAILURES and (left := len(addresses) - number):
             yield f"the hub was not asked to take {left} further changed feeds"
             return
 
