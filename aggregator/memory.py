@@ -606,7 +606,10 @@ class MemoryStore:
     def slices(self) -> Mapping[str, str]:
         return dict(self._state.slices)
 
-    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
+    def sliced(self, slices: Collection[str], limit: int) -> Mapping[str, tuple[StoredStory, ...]]:
+        return {name: self._sliced(name, limit) for name in slices}
+
+    def _sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
         state = self._state
         found = sorted((one for one in self.stories() if slice in state.shelf.get(one.id, ())), key=lambda one: one.id)
         newest = {one.id for one in sorted(found, key=lambda one: one.told or one.updated, reverse=True)[:limit]}

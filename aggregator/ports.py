@@ -429,8 +429,8 @@ class Store(Protocol):
         """All slices that a story ever stood in: name → version."""
         ...
 
-    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
-        """The told stories that were filed in a slice, the `limit` newest told, in the order of `stories`."""
+    def sliced(self, slices: Collection[str], limit: int) -> Mapping[str, tuple[StoredStory, ...]]:
+        """Of each slice the told stories that were filed in it, the `limit` newest told, in the order of `stories`."""
         ...
 
     def mark(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -22,6 +22,7 @@ AT_ONCE = 200  # files written together, and stories looked at together
 PAGE = 50  # stories on a page of the archive, at most: half of what a subscription document holds as shipped
 TOMBSTONES = 50  # stories gone that the subscription documents tell of, the newest; a reader that polls misses none
 SLICE = 50  # stories in a slice, the newest
+SLICES = 20  # read together, since one story stands in some ten of them
 NO_CUTS = Cuts()
 _FORM = "3"  # of the documents that are not written anew with each change; another number has all of them written
 
@@ -205,20 +206,28 @@ class _Press:
         else:
             self._file(cuts, changes, version)
         versions = self.store.slices()
-        standing, listed = dict[str, str](), list[Slice]()
-        for cut in published(cuts, self.frame.sources, versions, wording(self.frame.language)):
-            form = f"{versions[cut.name]} {cut.title}"
-            if anew or known.get(cut.name) != form:
-                told = self.store.sliced(cut.name, SLICE)
-                if not told:
-                    continue
-                self.put(render.render_slice(self._slice(cut.name, told), cut, self.problems))
-            standing[cut.name] = form
-            listed.append(cut)
+        listed = published(cuts, self.frame.sources, versions, wording(self.frame.language))
+        forms = {cut.name: f"{versions[cut.name]} {cut.title}" for cut in listed}
+        empty = self._print_each([cut for cut in listed if anew or known.get(cut.name) != forms[cut.name]])
+        listed = [cut for cut in listed if cut.name not in empty]
+        standing = {cut.name: forms[cut.name] for cut in listed}
         for name in sorted(versions.keys() - standing.keys()):
             self.changed.extend(self.publisher.remove(documents.slice_names(name)))
         self.put(render.render_slices(self.frame, listed))
         return standing
+
+    def _print_each(self, cuts: Sequence[Slice]) -> set[str]:
+        """Write these slices; the names of those in which nothing stands."""
+        empty = set[str]()
+        for start in range(0, len(cuts), SLICES):
+            part = cuts[start : start + SLICES]
+            sliced = self.store.sliced([cut.name for cut in part], SLICE)
+            for cut in part:
+                if told := sliced[cut.name]:
+                    self.put(render.render_slice(self._slice(cut.name, told), cut, self.problems))
+                else:
+                    empty.add(cut.name)
+        return empty
 
     def _slice(self, name: str, told: Iterable[StoredStory]) -> Edition:
         """The edition of a slice; one of a language or a source tells each story in its own words."""

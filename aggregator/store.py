@@ -323,10 +323,14 @@ class SqlStore:
         versions: dict[str, str] = json.loads(self.get(_SLICES) or "{}")
         return versions
 
-    def sliced(self, slice: str, limit: int) -> tuple[StoredStory, ...]:
+    def sliced(self, slices: Collection[str], limit: int) -> Mapping[str, tuple[StoredStory, ...]]:
+        """As the port says; a story that stands in several is read once."""
         with self._database.reading() as connection:
-            numbers = connection.execute(_SLICED, {"slice_": slice, "limit_": limit}).scalars().all()
-            return _newest(connection, _HAS_MEMBERS & story.c.number.in_(numbers))
+            filed = {name: connection.execute(_SLICED, {"slice_": name, "limit_": limit}).all() for name in slices}
+            numbers = {row.number for stands in filed.values() for row in stands}
+            told = _newest(connection, _HAS_MEMBERS & story.c.number.in_(numbers))
+        ids = {name: {row.id for row in stands} for name, stands in filed.items()}
+        return {name: tuple(one for one in told if one.id in ids[name]) for name in slices}
 
     def mark(self) -> int:
         with self._database.reading() as connection:
@@ -484,7 +488,7 @@ _SHELVE = text(
     "INSERT INTO shelf (slice, told, id) SELECT :slice, told, id FROM story WHERE id = :id AND told IS NOT NULL"
 )
 _SLICED = (
-    select(story.c.number)
+    select(story.c.number, story.c.id)
     .join(shelf, shelf.c.id == story.c.id)
     .where(shelf.c.slice == bindparam("slice_"), story.c.told.is_not(None))
     .order_by(shelf.c.told.desc(), shelf.c.id)

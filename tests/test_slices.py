@@ -170,7 +170,7 @@ def test_a_story_leaves_the_slices_that_it_stood_in(desk: Desk) -> None:
         work.tell(name(1), None, None, NOW + 9 * HOUR)
     desk.publish()
     assert desk.slices() == set()
-    assert b"No story yet" in desk.publisher.files["slice/index.html"]
+    assert b"No stories yet" in desk.publisher.files["slice/index.html"]
 
 
 class DiesOnceFiled:
