@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -148,13 +149,53 @@ class _Guarded(HTTPConnection):
         return http.client.HTTPResponse(cast(Any, _Timed(sock, self._due)), *arguments, **options)
 
 
+class _Watch:
+    """Breaks a connection off when its time is over.
+
+    TLS reads on by itself while something comes that is no data: a flood of greetings never let us look at the time.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self.broke = False
+        self._socket = socket.socket(fileno=os.dup(sock.fileno()))  # its own, for TLS takes over the other
+        self._timer = threading.Timer(max(seconds, 0.001), self._break)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        self._socket.close()
+
+    def _break(self) -> None:
+        self.broke = True
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
 class _GuardedTls(_Guarded, HTTPSConnection):
+    _watch: _Watch | None = None
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self._watch = _Watch(sock, _seconds(self))
+        return sock
+
     def connect(self) -> None:
+        try:
+            self._greet()
+        finally:
+            if self._watch is not None:
+                self._watch.end()
+
+    def _greet(self) -> None:
         try:
             super().connect()
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(error) from error
         except ssl.SSLError as error:
+            if self._watch is not None and self._watch.broke:
+                raise Trouble(Fault.LATE) from error
             raise Trouble(Fault.NO_TLS, detail=(error.reason or str(error)).replace("_", " ").lower()) from error
         except TimeoutError as error:
             raise Trouble(Fault.LATE) from error
@@ -175,6 +216,7 @@ class _Timed(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, due: float) -> None:
         self._sock, self._due = sock, due
+        self._watch = _Watch(sock, due - time.monotonic()) if isinstance(sock, ssl.SSLSocket) else None
         self._raw = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -190,13 +232,18 @@ class _Timed(io.RawIOBase):
             raise Trouble(Fault.LATE)
         try:
             self._sock.settimeout(left)
-            return self._raw.readinto(buffer)
+            count = self._raw.readinto(buffer)
         except TimeoutError as error:
             raise Trouble(Fault.LATE) from error
         except OSError as error:
-            raise Trouble(Fault.CUT) from error
+            raise Trouble(Fault.LATE if self._watch and self._watch.broke else Fault.CUT) from error
+        if not count and self._watch and self._watch.broke:
+            raise Trouble(Fault.LATE)
+        return count
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
         self._raw.close()
         super().close()
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -435,6 +436,23 @@ def test_deadline_holds_over_redirects(lab: Lab) -> None:
 def test_deadline_holds_for_connecting_and_tls(lab: Lab) -> None:
     """A server that accepts and then says nothing to a TLS greeting costs no more than the deadline."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://localhost:{listener.getsockname()[1]}/"
+        answer = _takes(4, lambda: ask(fetcher(timeout_seconds=0.5), url))
+    refused(answer, FailureKind.TEMPORARY, "0.5 seconds")
+
+
+def test_deadline_holds_for_greetings_without_end() -> None:
+    """TLS passes over requests to greet anew, however many: it would read them for ever."""
+    greetings = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 1_000
+
+    def flood() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(greetings)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=flood, daemon=True).start()
         url = f"https://localhost:{listener.getsockname()[1]}/"
         answer = _takes(4, lambda: ask(fetcher(timeout_seconds=0.5), url))
     refused(answer, FailureKind.TEMPORARY, "0.5 seconds")
