@@ -48,7 +48,12 @@ def _is_own(judged: Judged) -> bool:
 
 
 def _marked(item: Item, shared: frozenset[int]) -> Item:
-    return replace(item, stock=tuple(sorted(shared.intersection(_hashes(item)))))
+    """The first sentence stays where any other does: three reports of one event may begin alike, and differ below."""
+    told = tuple(_hashes(item))
+    stock = shared.intersection(told)
+    if stock and stock.issuperset(told):
+        return replace(item, stock=tuple(sorted(stock)))
+    return replace(item, stock=tuple(sorted(stock.difference(told[:1]))))
 
 
 def _repeated(items: Sequence[Item]) -> frozenset[int]:

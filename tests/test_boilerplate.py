@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.boilerplate import SHARED, with_stock, without
-from aggregator.model import Decision, Founds, Item, Judged, StoredItem, StoredStory, Verdict
+from aggregator.model import Decision, Founds, Item, Joins, Judged, StoredItem, StoredStory, Verdict
 from aggregator.stories import Folder
 from aggregator.words import sentence_hash, sentences
 from tests.command import aggregator, configure, rss
@@ -65,6 +65,26 @@ def test_what_stands_under_one_title_or_comes_from_other_outlets_is_no_boilerpla
     assert stock(*[judged(*TOLD[0], id=str(number)) for number in range(SHARED)]) == [()] * SHARED
     wire = [judged(*told, publisher=f"Outlet {number}") for number, told in enumerate(TOLD)]
     assert stock(*wire, known=frozenset(map(sentence_hash, sentences(ABOUT)))) == [()] * SHARED
+
+
+def test_reports_of_one_event_that_begin_alike_still_fold() -> None:
+    """What a text begins with tells what it is about; only where all of it is shared, that is left out, too."""
+    event = "Tae Yong-ho, who was deputy ambassador in London, was named secretary general of the council on Thursday."
+    told = [
+        judged(
+            "Former envoy joins council that advises president", f"{event} He defected in 2016. The term is two years."
+        ),
+        judged(
+            "President names defector to council", f"{event} He defected in 2016. The opposition called it a mistake."
+        ),
+        judged("Tae Yong-ho named to unification council", f"{event} He defected in 2016. He thanked all."),
+    ]
+    one, other = (read.item for read in with_stock(told, frozenset())[:2])
+    assert one.stock == other.stock == (sentence_hash("He defected in 2016."),)
+    story = StoredStory("urn:uuid:1", False, NOW, NOW, 1, (StoredItem(1, one, KEPT, NOW, "urn:uuid:1"),))
+    assert isinstance(Folder().place(other, [story], NOW), Joins)
+    about = [judged(title, ABOUT) for title, _ in TOLD]
+    assert all(len(found) == 3 for found in stock(*about))
 
 
 def test_items_with_a_sources_words_about_itself_are_published_apart(tmp_path: Path) -> None:
