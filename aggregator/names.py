@@ -20,13 +20,13 @@ _PARTICLE = re.compile(
     r"(?:은|는|이|가|을|를|의|에게|도|와|과|로|에)?$"
 )
 _HANGUL_WORD = re.compile("[가-힣]{3,}")
-_ENDINGS = frozenset("은는이가을를의에도로들한된할인및등")
+_ENDINGS = frozenset("은는이가을를의에도로들한된할인및등다")
 
 # Latin: a given name is made of one or two Korean syllables.
 _SYLLABLE = (
     r"(?:kk|tt|pp|ss|jj|kh|th|ph|ch|sh|[kgndtrlmpbsjhyw])?"
-    r"(?:yeo|wae|yae|oo|ee|ae|eo|eu|ui|eui|oe|oi|wa|we|wi|wo|weo|ya|yo|yu|ye|you|ou|uh|ah|oh|ai|[aeiou])"
-    r"(?:ng|[kgndtlmpbr](?![aeiouyw])|h(?![aeiouyw]))?"
+    r"(?:yeo|wae|yae|oo|ee|ae|eo|eu|ui|eui|oe|oi|wa|we|wi|wo|weo|ya|yo|yu|ye|yŏ|you|ou|uh|ah|oh|ai|[aeiouŏŭ])"
+    r"(?:ng|[kgndtlmpbr](?![aeiouŏŭyw])|h(?![aeiouŏŭyw]))?"
 )
 _GIVEN = re.compile(rf"{_SYLLABLE}(?:[-' ]?{_SYLLABLE})?$")
 _ONE = re.compile(rf"{_SYLLABLE}$")
@@ -57,7 +57,7 @@ _FOLDS = tuple(
         (r"(.)\1+", r"\1"),
     )
 )
-_CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+(?:[ -][А-ЯЁа-яё][а-яё]*){1,2}")
+_CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+[ -][А-ЯЁ][а-яё]*(?:[ -][А-ЯЁа-яё][а-яё]*)?")
 _KANA_RUN = re.compile(r"([ァ-ヶー]{1,3})[・=＝ ]([ァ-ヶー]{2,7})")
 _HAN_RUN = re.compile("[\u4e00-\u9fff]{2,}")
 _ARABIC_RUN = re.compile("[\u0621-\u064a]+(?:[ -][\u0621-\u064a]+)+")
@@ -70,7 +70,7 @@ _ORDER_OF_THAI = (  # before it is spelled letter by letter
 )
 _SYLLABLES = re.compile("(?:[gndlmbsjh]?[yw]?[aeio](?:[gndlmb](?![aeioyw]))?){1,2}$")  # of a given name's skeleton
 _AS_SURNAME = {"금": "김", "침": "심"}  # 金 and 沈 are read otherwise elsewhere
-_NOT_GIVEN_HAN = frozenset("国海京山上中东南西北方人军月日年")
+_NOT_GIVEN_HAN = frozenset("国韩海京山上中南西北方人军月日年")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,10 @@ class _Foreign:
 class _Tables:
     """What lexicon/names.toml says."""
 
-    words: frozenset[str]  # of Hangul, that begin like a name
+    words: frozenset[str]  # in Hangul and in Han, that are spelled like a name
+    places: frozenset[str]  # and others in Latin letters that often stand before a surname
+    given: frozenset[str]  # syllables of given names
+    rulers: tuple[str, ...]  # how their skeletons begin
     hangul: frozenset[str]  # surnames, by script
     han: frozenset[str]
     latin: frozenset[str]
@@ -105,7 +108,10 @@ def _tables() -> _Tables:
     table = tomli.loads(files("aggregator").joinpath("lexicon", "names.toml").read_text("utf-8"))
     surnames, hangul = table["surnames"], table["hangul"]
     return _Tables(
-        words=frozenset(table["words"]["hangul"].split()),
+        words=frozenset(f"{table['words']['hangul']} {table['words']['han']}".split()),
+        places=frozenset(table["words"]["latin"].split()),
+        given=frozenset(table["given"]["hangul"]),
+        rulers=tuple(table["rulers"]["skeletons"]),
         hangul=frozenset(surnames["hangul"]),
         han=frozenset(surnames["han"]),
         latin=frozenset(surnames["latin"].split()),
@@ -134,7 +140,7 @@ def _sounds(spelled: str) -> tuple[str, ...]:
 
 
 def names(text: str, plain: str) -> dict[str, str]:
-    """Skeleton → the name as it stands in the text, for all that look like Korean names.
+    """Skeleton → the name as it stands in the text, for all that look like Korean names, but the rulers'.
 
     `text` as it came, `plain` the same in simplified characters. Meant to be compared with another text's: what only
     looks like a name (한국군, Sun Moon) seldom meets its like.
@@ -144,17 +150,18 @@ def names(text: str, plain: str) -> dict[str, str]:
         *(*_hangul(text), *_latin(text), *_cyrillic(text), *_kana(text)),
         *(*_han(plain), *_arabic(plain), *_thai(text)),
     ):
-        if len(skeleton) >= 5:  # two-letter leftovers say nothing
+        if len(skeleton) >= 5 and not skeleton.startswith(_tables().rulers):  # two-letter leftovers say nothing
             found.setdefault(skeleton, surface)
     return found
 
 
 def _hangul(text: str) -> Iterator[tuple[str, str]]:
+    tables = _tables()
     for word in _HANGUL_WORD.findall(text):
         name, rest = word[:3], word[3:]
-        if name in _tables().words:
+        if name in tables.words or name[2] in _ENDINGS:
             continue
-        if name[0] in _tables().hangul and name[2] not in _ENDINGS and _PARTICLE.match(rest):
+        if name[0] in tables.hangul and tables.given.issuperset(name[1:]) and _PARTICLE.match(rest):
             yield _join(_spell_hangul(name[0]), _spell_hangul(name[1:])), name
 
 
@@ -166,7 +173,7 @@ def _spell_hangul(word: str) -> str:
 
 def _latin(text: str) -> Iterator[tuple[str, str]]:
     for run in _LATIN_RUN.findall(text):
-        words = [re.sub("['’]s?$", "", word) for word in run.split(" ")]
+        words = [re.sub("['’]s?$|['’]", "", word) for word in run.split(" ")]
         for i in range(len(words) - 1):
             yield from _latin_at(words, i)
 
@@ -178,16 +185,22 @@ def _latin_at(words: list[str], i: int) -> Iterator[tuple[str, str]]:
         yield _join(_fold(low[0]), _fold(low[1]) + _fold(low[2])), " ".join(words[i : i + 3])
     if low[0] in surnames and _GIVEN.match(low[1]) and len(low[1]) > 4:
         yield _join(_fold(low[0]), _fold_given(low[1])), " ".join(words[i : i + 2])
-    if low[1] in surnames and _GIVEN.match(low[0]) and len(low[0]) > 4:
+    if low[1] in surnames and _GIVEN.match(low[0]) and len(low[0]) > 4 and low[0] not in _tables().places:
         yield _join(_fold(low[1]), _fold_given(low[0])), " ".join(words[i : i + 2])
 
 
+@cache
+def _surnames() -> frozenset[str]:
+    """Skeletons."""
+    return frozenset(_fold(one) for one in _tables().latin)
+
+
 def _cyrillic(text: str) -> Iterator[tuple[str, str]]:
-    letters = _tables().cyrillic
+    letters, surnames = _tables().cyrillic, _surnames()
     for run in _CYRILLIC_RUN.findall(text):
         words = ["".join(letters[c] for c in word.lower()) for word in re.split("[ -]", run)]
-        spelled = [_fold(re.sub("([gdb])h", r"\1", word)) for word in words]
-        if len(spelled[0]) <= 4 and all(len(word) <= 6 for word in spelled):
+        spelled = [_fold(re.sub("([gdbj])h", r"\1", word)) for word in words]
+        if spelled[0] in surnames and all(len(word) <= 6 for word in spelled):
             yield _join(spelled[0], "".join(spelled[1:])), run
 
 
@@ -208,12 +221,14 @@ def _spell_kana(word: str) -> str:
 
 
 def _han(text: str) -> Iterator[tuple[str, str]]:
-    surnames, hanja = _tables().han, _tables().hanja
+    tables, hanja = _tables(), _tables().hanja
     for run in _HAN_RUN.findall(text):
         for i, character in enumerate(run[:-2]):
             given = run[i + 1 : i + 3]
-            if character in surnames and given[0] not in _NOT_GIVEN_HAN and all(c in hanja for c in given):
-                read = "".join(hanja[c] for c in given)
+            if character not in tables.han or given[0] in _NOT_GIVEN_HAN or run[i : i + 3] in tables.words:
+                continue
+            read = "".join(hanja.get(c, " ") for c in given)
+            if tables.given.issuperset(read):
                 surname = _AS_SURNAME.get(hanja[character], hanja[character])
                 yield _join(_spell_hangul(surname), _spell_hangul(read)), run[i : i + 3]
 
@@ -292,8 +307,7 @@ def sounds(name: str) -> frozenset[str]:
 
     `name` in the form of `words.comparable`. Laxer than those of `names`: case, spaces and hyphens do not matter.
     """
-    tables = _tables()
-    surnames = {_fold(one) for one in tables.latin}
+    surnames = _surnames()
     pairs = {(surname, given) for surname, given in _readings(name, whole=True) if _plain(surname) in surnames}
     return frozenset(one for pair in pairs if len(one := _meeting(*pair)) >= _SHORTEST)
 
@@ -365,7 +379,7 @@ def _spell_cyrillic(word: str) -> tuple[str, ...]:
     letters = _tables().cyrillic
     forms = dict.fromkeys((word, _ENDING.sub("", word)))
     spelled = ("".join(letters[c] for c in form) for one in forms for form in (one, one.translate(_READ_FOR_ALL)))
-    return tuple(dict.fromkeys(_fold(re.sub("([gdb])h", r"\1", one)) for one in spelled))
+    return tuple(dict.fromkeys(_fold(re.sub("([gdbj])h", r"\1", one)) for one in spelled))
 
 
 def _katakana(text: str) -> str:

@@ -249,7 +249,17 @@ def test_a_folder_survives_pickling() -> None:
 @pytest.mark.parametrize(
     "spellings",
     [
-        ("Thae Yong Ho", "Tae Yong-ho", "태영호", "テ・ヨンホ", "Тхэ Ён Хо", "太永浩", "ثاي يونغ هو", "แท ยองโฮ"),
+        (
+            "Thae Yong Ho",
+            "Tae Yong-ho",
+            "T’ae Yŏng-ho",
+            "태영호",
+            "テ・ヨンホ",
+            "Тхэ Ён Хо",
+            "太永浩",
+            "ثاي يونغ هو",
+            "แท ยองโฮ",
+        ),
         ("Ri Il Kyu", "Lee Il-kyu", "리일규", "이일규", "リ・イルギュ", "李一奎", "ري إيل كيو", "อี อิลกยู"),
         ("Park Sang-hak", "Sanghak Park", "박상학", "Пак Сан Хак", "بارك سانغ هاك", "พัก ซังฮัก"),
         ("Kim Ok-hwa", "김옥화", "キム・オクファ", "Ким Ок Хва", "金玉花", "كيم أوك هوا", "คิม อ็อกฮวา"),
@@ -257,7 +267,9 @@ def test_a_folder_survives_pickling() -> None:
         ("Ryu Hyun-woo", "Yoo Hyeon-u", "류현우", "유현우", "柳賢宇", "劉賢宇"),
         ("Lim Hee-seok", "Rim Hui Sok", "임희석", "림희석", "林熙錫"),
         ("Choe Ryong Hae", "Choi Yong-hae", "최룡해", "최용해", "崔龍海"),
-        ("Choi Min-kyung", "Choe Min Gyong", "최민경", "チェ・ミンギョン"),
+        ("Choi Min-kyung", "Choe Min Gyong", "최민경", "チェ・ミンギョン", "Чхве Мин Гён"),
+        ("Shin Dong-hyuk", "Sin Tong-hyŏk", "신동혁", "Син Дон Хёк", "申東赫"),
+        ("Hwang Jang-yop", "Hwang Chang-yŏp", "황장엽", "Хван Чжан Ёп", "黄長燁"),
         ("Jo Song Gil", "Cho Song-gil", "조성길", "チョ・ソンギル", "趙成吉", "جو سونغ غيل", "โช ซองกิล"),
     ],
 )
@@ -267,9 +279,27 @@ def test_a_name_is_one_in_every_script(spellings: Sequence[str]) -> None:
     assert set.intersection(*found)
 
 
-@pytest.mark.parametrize("text", ["كان يوم أمس لي في سيول", "ที่ดี อี กรุงเทพ", "최고위 위원장 정보위", "他在韩国首尔会见"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "كان يوم أمس لي في سيول",
+        "ที่ดี อี กรุงเทพ",
+        "최고위 위원장 정보위",
+        "소식통은 여동생이 지령받고 여권법을 어겼다고 전했다",
+        "他在韩国首尔会见",
+        "大韓民国",
+        "Pyongyang Kim",
+        "Киеве на съемках",
+    ],
+)
 def test_everyday_words_are_no_names(text: str) -> None:
-    """What begins like a surname in Arabic, Thai, Hangul or Han is read as a name only where the rest is one."""
+    """What begins like a surname in any script is read as a name only where the rest is one."""
+    assert names(text, comparable(text)) == {}
+
+
+@pytest.mark.parametrize("text", ["Kim Jong-un", "김정은", "金正日", "Ким Чен Ына", "Ким Ир Сен"])
+def test_the_rulers_names_mark_no_story(text: str) -> None:
+    """They stand beside everything that happens in the North."""
     assert names(text, comparable(text)) == {}
 
 
