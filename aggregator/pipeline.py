@@ -128,6 +128,8 @@ def refresh(
                 yield from done
         regroup(store, rules, placed, now)
         sharing.regroup(now)
+        for each in (rules, *(follower.rules for follower in followers)):
+            each.folder.rest()
     finally:
         held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
         store.put_off(held, _PAUSE)

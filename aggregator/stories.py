@@ -46,9 +46,10 @@ _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one 
 _COMPARED = 12  # members of a story that an item is compared with
 _FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
 _DOUBT = -8.0, 8.0  # log-odds by words alone between which vectors are asked for
-# Texts read and pairs weighed, for one refresh asks for each several times. A pair holds on to the texts of both: with
-# four times as many, a daemon's memory still grew after five months.
+# Texts read and pairs weighed, for one refresh asks for each several times. A text takes some 40 kB, so that a daemon
+# which remembered them from refresh to refresh grew by 15 MB a month.
 _REMEMBERED = 5_000
+_KEPT = 500  # between refreshes
 _CERTAIN = 8.0  # log-odds of a copy
 _SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
 _SEED_BAR = 0.2  # log-odds; at -0.6 two captives who ask to come joined the seed of those who did not
@@ -101,6 +102,12 @@ class Folder:
     def facts(self, item: Item) -> Facts:
         """What the item's title and summary (else its body's start) tell, but for what many of its source share."""
         return self._read(item.title, telling(item), item.language, item.stock)
+
+    def rest(self) -> None:
+        """A refresh is over: let go of what it read, if that was much."""
+        if self._read.cache_info().currsize > _KEPT:
+            self._read.cache_clear()
+            self._odds.cache_clear()
 
     def keys(self, item: Item) -> frozenset[str]:
         """Plain strings, about thirty; items that may tell the same story share one.

@@ -37,6 +37,7 @@ from aggregator.seeds import load_seeds
 from aggregator.stories import Folder, compared, seed_item, seed_story_id, story_id
 from aggregator.telling import lead, present
 from aggregator.words import comparable
+from tests.world import World, rss
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 10, 10, 12, tzinfo=UTC)
@@ -442,3 +443,20 @@ def test_vectors_are_used_where_the_subject_has_weights_for_them(tmp_path: Path)
     )
     with pytest.raises(ConfigError, match="learned for another"):
         load_alike("own.toml", tmp_path, meaning)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_refresh_read_is_let_go_when_it_is_over(tmp_path: Path) -> None:
+    """A text that was read is remembered while many others are; after a refresh that read many it is not."""
+    world = World(tmp_path)
+    (first, *_) = many = [f"North Korean defector number {number} opens a restaurant" for number in range(600)]
+    world.put(rss(*({"title": title, "guid": title} for title in many)))
+    folder, text = world.rules.folder, item(first)
+    known = folder.facts(text)
+    for title in many:
+        folder.facts(item(title))
+    assert folder.facts(text) is known
+    world.go()
+    assert folder.facts(text) is not known
