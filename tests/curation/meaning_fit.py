@@ -236,14 +236,13 @@ def tellings(draws: int) -> tuple[dict[float, list[Telling]], dict[float, list[T
     """By share forgotten: the given items, each pair weighed by what saw neither side; those that no fit sees."""
     items = stories_fit.load(DATA / "items.jsonl")
     items += stories_fit.told_before(items)
-    more = stories_fit.load(DATA / "stories_more.jsonl")
-    seen = [one for one in more if not stories_fit.hidden(one.event)]
-    unseen = [one for one in more if stories_fit.hidden(one.event)]
+    seen = stories_fit.further(held_back=False)
+    unseen = [one for group in stories_fit.further(held_back=True) for one in group if one.item.source]
     texts = [one.item for one in relevance.read(DATA / "relevance_more.jsonl")]
-    space = Space([*texts, *(one.item for one in more)])
+    space = Space([*texts, *(one.item for group in seen for one in group), *(one.item for one in unseen)])
     folder = Folder()
-    rarity = stories_fit.rarities(folder.facts(one.item) for one in [*items, *seen])
-    main, extra = stories_fit.prepare(items, [], rarity), stories_fit.prepare([], seen, rarity)
+    rarity = stories_fit.rarities(folder.facts(one.item) for group in [items, *seen] for one in group)
+    main, extra = stories_fit.prepare([items], rarity), stories_fit.prepare(seen, rarity)
     names = stories_fit.names_of(main + extra)
     held = stories_fit.Held(stories_fit.held_out_models(main, extra, names, 0.3), names, rarity)
     rows = np.vstack([stories_fit.matrix(pairs.rows, names) for pairs in main + extra])

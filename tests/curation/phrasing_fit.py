@@ -95,7 +95,7 @@ COMMON = frozenset(
     ]
 )
 # Batches of items that are left out together, by the first letter of their ids; D: the given ones.
-TOGETHER = ("D", "MUV", "LBN", "PQ", "RST", "WXY", "ZFKO", "G", "J", "A", "C")
+TOGETHER = ("D", "MUV", "LBN", "PQ", "RST", "WXY", "ZFKO", "G", "J", "A", "C", "I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Example:
 
 
 def labelled() -> list[Example]:
-    examples = [_example(one) for name in ("items", "relevance_more") for one in relevance.read(DATA / f"{name}.jsonl")]
+    examples = [_example(one) for name in relevance.LABELLED for one in relevance.read(DATA / f"{name}.jsonl")]
     return examples + [Example(one.item, one.relevant, "") for one in relevance.read(DATA / "meaning_more.jsonl")]
 
 

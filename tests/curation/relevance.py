@@ -17,6 +17,7 @@ from aggregator.topics import Judge, load_pack
 
 HERE = Path(__file__).parent
 DATA = HERE.parent / "data" / "curation"
+LABELLED = ("items", "relevance_more", "items_more")  # what rules, phrasing and meaning learn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def score(judged: Iterable[tuple[Labelled, Verdict]]) -> Score:
 
 
 def main(paths: list[str]) -> None:
-    for path in map(Path, paths or [str(DATA / "items.jsonl"), str(DATA / "relevance_more.jsonl")]):
+    for path in map(Path, paths or [str(DATA / f"{name}.jsonl") for name in LABELLED]):
         judged = judge(read(path))
         languages = defaultdict(list)
         for labelled, verdict in judged:

@@ -1,7 +1,7 @@
 """Learn the weights of aggregator/likeness.py from labelled items, and say how well they do on events held out.
 
     python tests/curation/stories_fit.py            measure by cross-validation, whole events held out
-    python tests/curation/stories_fit.py --unseen   measure the weights that ship on stories_unseen.jsonl
+    python tests/curation/stories_fit.py --unseen   measure the weights that ship on files that nothing learned from
     python tests/curation/stories_fit.py --write    fit on everything and write aggregator/lexicon/likeness.json
     ... --meaning                                   the same with vectors; writes packs/….likeness.json
 
@@ -38,6 +38,8 @@ from aggregator.seeds import load_seeds  # noqa: E402
 from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
 
 DATA = ROOT / "tests" / "data" / "curation"
+MORE = ("stories_more", "items_more")  # half of their events are kept out of every fit
+UNSEEN = ("stories_unseen", "items_unseen")
 WEIGHTS = ROOT / "aggregator" / "lexicon" / "likeness.json"
 PACK = "north-korean-defectors"
 SENSED = ROOT / "aggregator" / "packs" / f"{PACK}.likeness.json"
@@ -293,12 +295,20 @@ def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labe
     ]
 
 
-def prepare(
-    main: Sequence[Labelled], extra: Sequence[Labelled], rarity: Rarity, alike: Alike | None = None
-) -> list[Pairs]:
-    """Training rows: the pairs of the main and of the extra items, in a few datings."""
+def further(*, held_back: bool) -> list[list[Labelled]]:
+    """The further files' events that fits see, or those that none sees, each file with the seeds that it repeats.
+
+    Files stay apart: an event that two of them tell has a name in each.
+    """
+    read = [load(DATA / f"{name}.jsonl") for name in MORE]
+    parts = [[one for one in items if hidden(one.event) == held_back] for items in read]
+    return [[*part, *told_before(part)] for part in parts]
+
+
+def prepare(groups: Sequence[Sequence[Labelled]], rarity: Rarity, alike: Alike | None = None) -> list[Pairs]:
+    """Training rows: the pairs within each group of items, in a few datings."""
     folder = Folder()
-    return [Pairs(folder, items, rarity, alike) for group in (main, extra) if group for _, items in variants(group, 1)]
+    return [Pairs(folder, items, rarity, alike) for group in groups for _, items in variants(group, 1)]
 
 
 def names_of(sets: Sequence[Pairs]) -> list[str]:
@@ -340,8 +350,8 @@ def report(label: str, results: Sequence[Score]) -> None:
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--write", action="store_true")
-    ask.add_argument("--extra", action="store_true", help="measure on the half of stories_more.jsonl that no fit sees")
-    ask.add_argument("--unseen", action="store_true", help="measure the weights that ship on stories_unseen.jsonl")
+    ask.add_argument("--extra", action="store_true", help="measure on the half of the further items that no fit sees")
+    ask.add_argument("--unseen", action="store_true", help="measure the weights that ship on what nothing learned from")
     ask.add_argument("--meaning", action="store_true", help="with the vectors of the extra semantic")
     ask.add_argument("-c", type=float, default=0.3)
     ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
@@ -351,18 +361,19 @@ def main() -> None:
     args = ask.parse_args()
     if args.unseen:
         folder = Folder(alike=load_alike(PACK, ROOT, meaning()) if args.meaning else None)
-        measure_shipped(folder, load(DATA / "stories_unseen.jsonl"), args.draws)
+        for name in UNSEEN:
+            print(name)
+            measure_shipped(folder, load(DATA / f"{name}.jsonl"), args.draws)
         return
     items = load(DATA / "items.jsonl")
     items += told_before(items)
-    more = load(DATA / "stories_more.jsonl") if (DATA / "stories_more.jsonl").exists() else []
-    seen = [one for one in more if not hidden(one.event)]
-    seen += told_before(seen)
+    groups = [items, *further(held_back=False)]
+    known = [one for group in groups for one in group]
     folder = Folder()
-    rarity = rarities(folder.facts(one.item) for one in [*items, *seen])
-    common = centre([*items, *seen]) if args.meaning else []
+    rarity = rarities(folder.facts(one.item) for one in known)
+    common = centre(known) if args.meaning else []
     alike = Alike(meaning(), Learned(MODEL, tuple(common), 0.0, {})) if args.meaning else None
-    main_sets, extra_sets = prepare(items, [], rarity, alike), prepare([], seen, rarity, alike)
+    main_sets, extra_sets = prepare(groups[:1], rarity, alike), prepare(groups[1:], rarity, alike)
     every = names_of(main_sets + extra_sets)
     names = [name for name in every if not name.startswith("meaning")]
     if args.write and args.meaning:
@@ -370,17 +381,17 @@ def main() -> None:
     elif args.write:
         write(main_sets + extra_sets, names, rarity, args)
     elif args.extra:
-        target = [one for one in more if hidden(one.event)]
-        target += told_before(target)
         helds = [
-            Held(dict.fromkeys(FOLD_PAIRS, fit_all(main_sets + extra_sets, known, args.c)), known, rarity)
-            for known in ([names, every] if alike else [names])
+            Held(dict.fromkeys(FOLD_PAIRS, fit_all(main_sets + extra_sets, used, args.c)), used, rarity)
+            for used in ([names, every] if alike else [names])
         ]
-        measure(helds, target, args, alike)
+        for name, group in zip(MORE, further(held_back=True), strict=True):
+            print(name)
+            measure(helds, group, args, alike)
     else:
         helds = [
-            Held(held_out_models(main_sets, extra_sets, known, args.c), known, rarity)
-            for known in ([names, every] if alike else [names])
+            Held(held_out_models(main_sets, extra_sets, used, args.c), used, rarity)
+            for used in ([names, every] if alike else [names])
         ]
         measure(helds, items, args, alike)
 
@@ -391,7 +402,7 @@ def fit_all(sets: Sequence[Pairs], names: Sequence[str], c: float) -> LogisticRe
 
 
 def hidden(event: str) -> bool:
-    """Whether an event of stories_more.jsonl is kept out of every fit."""
+    """Whether an event of the further items is kept out of every fit."""
     return random.Random("hidden" + event).random() < 0.5
 
 
