@@ -54,6 +54,7 @@ from aggregator.schema import (
 PER_KEY = 200
 # Visits in the history: of a hundred sources visited hourly, those of forty days; some 15 MB.
 REMEMBERED = 100_000
+COMPARED = 2_000  # items that a transaction remembers to compare others with, of 1 to 25 kB
 AT_ONCE = 500  # values in one IN or UNION; SQLite takes no more than 500 parts of a UNION
 
 _ITEM = select(*rows.STORED).outerjoin_from(item, story, item.c.story == story.c.number)
@@ -249,6 +250,8 @@ class SqlWork:
 
     def _in_part(self, chosen: Mapping[int, Sequence[int]]) -> tuple[StoredStory, ...]:
         """Stories by their numbers, in the order in which they began, each with the members of these keys."""
+        if len(self._compared) > COMPARED:
+            self._compared.clear()
         unread = [key for keys in chosen.values() for key in keys if key not in self._compared]
         for start in range(0, len(unread), AT_ONCE):
             read = self._connection.execute(_ITEMS, {"keys": unread[start : start + AT_ONCE]})
