@@ -10,8 +10,6 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
-from aiosmtpd.controller import Controller
-
 from tests.answering import Handler, answering
 
 
@@ -68,6 +66,8 @@ class Sink:
 
 @contextmanager
 def sink(port: int) -> Iterator[Sink]:
+    from aiosmtpd.controller import Controller  # not there where the oldest versions are tried
+
     taken = Sink(address=f"smtp://127.0.0.1:{port}")
     controller = Controller(taken, hostname="127.0.0.1", port=port)
     controller.start()
