@@ -347,11 +347,13 @@ def test_search_feeds_tell_the_outlet_from_the_headline() -> None:
 
 
 def test_ids_are_unique_and_stay() -> None:
-    """Twice the same id: with one link an update, with two links two entries, alike whichever of them is known."""
+    """Twice the same id: with one link and a title that is mended an update, else two, alike whichever is known."""
     twice = "<guid>{0}</guid><link>https://example.org/{1}</link><title>{2}</title><pubDate>{3}</pubDate>"
     document = rss(
-        twice.format("a", 1, "old", "2026-01-01"),
-        twice.format("a", 1, "new", "2026-01-02"),
+        twice.format("a", 1, "Four reach the island", "2026-01-01"),
+        twice.format("a", 1, "Five reach the island", "2026-01-02"),
+        twice.format("l", 1, "Council meets", "2026-01-01"),
+        twice.format("l", 1, "A prize for a film", "2026-01-02"),
         twice.format("b", 2, "x", ""),
         twice.format("b", 3, "y", ""),
         "<title>no id</title><link>https://example.org/4</link>",
@@ -361,7 +363,9 @@ def test_ids_are_unique_and_stay() -> None:
     )
     found = parse(document)
     assert [(item.id[:7], item.title) for item in found.items] == [
-        ("a", "new"),
+        ("a", "Five reach the island"),
+        ("digest:", "Council meets"),
+        ("digest:", "A prize for a film"),
         ("b https", "x"),
         ("b", "y"),
         ("https:/", "no id"),
