@@ -126,7 +126,7 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
 
     Same link: one entry in two versions; the later-dated stays (undated: the first). Different links: the source gives
     ids twice; the last in the document, the oldest as a rule, keeps it, the others' ids get their link added, or their
-    title where they have none.
+    title, or their text, where they have none.
     """
     items = _with_ids_of_their_own(items)
     groups: dict[str, list[int]] = defaultdict(list)
@@ -142,9 +142,8 @@ def one_id_each(items: Sequence[Item]) -> list[Item]:
         last = max(by_link.values())
         for number in by_link.values():
             item = items[number]
-            kept[number] = (
-                item if number == last else replace(item, id=_identity(f"{item.id} {item.link or item.title}"))
-            )
+            mark = item.link or item.title or _digest(item.summary, item.body)
+            kept[number] = item if number == last else replace(item, id=_identity(f"{item.id} {mark}"))
     return [kept[number] for number in sorted(kept)]
 
 
