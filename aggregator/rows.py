@@ -1,4 +1,7 @@
-"""Values of the domain as rows of the store's tables, and back."""
+"""Values of the domain as rows of the store's tables, and back.
+
+A little longer than a module should be, so that the way of each value into its row and back stand side by side.
+"""
 
 from __future__ import annotations
 
