@@ -14,7 +14,10 @@ from aggregator.model import Freshness
 
 _LONGEST = 2**31  # seconds; RFC 9111, 1.2.2: what a larger number means
 _LONGEST_WAIT = timedelta(days=30)  # a Retry-After beyond it is a mistake, not a wish
-_DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,]*)))?\s*(?:,|$)', re.IGNORECASE)
+# RFC 9111 has commas alone between directives, some servers have semicolons.
+_DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,;]*)))?\s*(?:[,;]|$)', re.IGNORECASE)
+# RFC 9110 has whole seconds; met are a fraction, a unit, and two of them from two servers in a row.
+_WAIT = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*(?:s|secs?|seconds?)?(?:,.*)?", re.ASCII | re.IGNORECASE)
 
 
 def freshness(headers: Mapping[str, str], url: str, now: datetime) -> Freshness:
@@ -48,10 +51,11 @@ def _fresh_for(headers: Mapping[str, str], date: datetime) -> timedelta | None:
 
 def _retry_after(value: str | None, date: datetime) -> timedelta | None:
     """RFC 9110, 10.2.3: seconds, or a date, which is taken by the server's own clock; None: absent, past, garbled."""
-    wait = _seconds(value)
-    if wait is None:
-        moment = _date(value)
-        wait = moment - date if moment else None
+    plain, wait = _WAIT.fullmatch((value or "").strip()), None
+    if plain:
+        wait = timedelta(seconds=min(float(plain[1]), _LONGEST))
+    elif moment := _date(value):
+        wait = moment - date
     return min(wait, _LONGEST_WAIT) if wait and wait > timedelta(0) else None
 
 

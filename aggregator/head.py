@@ -119,15 +119,17 @@ def _foreign(element: etree._Element) -> bool:
 
 
 def _lifetime(texts: dict[str, str]) -> timedelta | None:
-    """RSS ttl in minutes (rssboard.org/rss-specification), else the syndication module's period over frequency."""
+    """RSS ttl in minutes (rssboard.org/rss-specification), the syndication module's period over frequency; the longer.
+
+    Its updateBase, from which the periods count, is passed over: who heeds the period comes as seldom as is asked for.
+    """
     minutes = texts.get("ttl", "")
-    if minutes.isdecimal() and 0 < int(minutes[:9]) <= _LONGEST_TTL:
-        return timedelta(minutes=int(minutes))
-    period = _PERIODS.get(texts.get("updateperiod", "").lower())
+    ttl = int(minutes) if minutes.isdecimal() and 0 < int(minutes[:9]) <= _LONGEST_TTL else 0
+    period = _PERIODS.get(texts.get("updateperiod", "").lower(), timedelta(0))
     frequency = texts.get("updatefrequency", "1") or "1"
-    if period is None or not frequency.isdecimal() or not 0 < int(frequency[:9]) <= 1440:
-        return None
-    return period / int(frequency)
+    if not frequency.isdecimal() or not 0 < int(frequency[:9]) <= 1440:
+        frequency, period = "1", timedelta(0)
+    return max(timedelta(minutes=ttl), period / int(frequency)) or None
 
 
 def _skipped_hours(channel: etree._Element) -> frozenset[int]:

@@ -47,7 +47,7 @@ from aggregator.model import (
     Visit,
     Withholding,
 )
-from aggregator.pace import CLOCK_ERROR, adopted
+from aggregator.pace import CLOCK_ERROR, adopted, as_configured
 from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.search import Query, document_of, fits
 
@@ -102,6 +102,14 @@ class _Sourced:
     title: str = ""  # what the feed calls itself
     site: str | None = None
     sentences: Mapping[int, int] = field(default_factory=dict)
+
+
+def _paced(one: _Sourced, interval: timedelta) -> _Sourced:
+    """A source that works, with the interval that the operator has given it since its last visit."""
+    last = one.rhythm.last_visit
+    if last is None or one.rhythm.failures:
+        return one
+    return replace(one, due=max(last + interval, one.held_until or last), why=as_configured(interval))
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +447,8 @@ class MemoryStore:
             state.sources = {url: replace(one, position=None) for url, one in state.sources.items()}
             for position, source in enumerate((*sources, *disabled)):
                 known = state.sources.get(source.url) or _Sourced(source, now)
+                if source.interval not in (None, known.source.interval):
+                    known = _paced(known, source.interval)
                 enabled = position < len(sources)
                 state.sources[source.url] = replace(known, source=source, position=position, enabled=enabled)
 
@@ -500,11 +510,12 @@ class MemoryStore:
             for task in tasks:
                 state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=None)
 
-    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
         with self._writing() as state:
             for task, until in tasks:
                 one = state.sources[task.source.url]
-                later = replace(one, due=until, held_until=until, why=why) if one.due < until else one
+                held = until if hold else one.held_until
+                later = replace(one, due=until, held_until=held, why=why) if one.due < until else one
                 state.sources[task.source.url] = replace(later, leased_until=None)
 
     def spare(self, url: str, until: datetime, why: str) -> None:

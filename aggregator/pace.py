@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from aggregator.model import Changed, Decision, Failed, FailureKind, Plan, Rhythm, Source, Unchanged, Visit
+from aggregator.model import Changed, Decision, Failed, FailureKind, Plan, Rhythm, Source, Task, Unchanged, Visit
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -37,6 +37,7 @@ _MOVED_DAYS = timedelta(days=3)  # readers wait for 7 days (lion-reader) or 10 a
 _STALE_AFTER = timedelta(days=7)
 
 PAUSED = "paused: "  # how the words of a plan begin that pauses a source
+RESTS = "not before the hours end in which the feed wants to be left alone (skipHours, skipDays)"
 
 # A visit further in the future shows that the clock was wrong; a smaller error mends itself in time. With a day, a
 # clock that had been a day ahead kept all sources waiting for that day.
@@ -95,6 +96,20 @@ def held_host(visit: Visit) -> datetime | None:
     return visit.finished + min(pause, _LONGEST_HOLD)
 
 
+def rest_ends(task: Task, now: datetime) -> datetime | None:
+    """When the feed may be asked again that wants to be left alone at this hour; None: now.
+
+    A plan leads into no such hour; a program that did not run at the time comes in any.
+    """
+    moment = now if task.source.interval is not None else _rested(task.rhythm, now)
+    return None if moment == now else moment
+
+
+def as_configured(interval: timedelta) -> str:
+    """Why a source is next due when it is that has an interval of its own."""
+    return f"every {_words(interval)}, as configured"
+
+
 def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple[timedelta, str, Rhythm]:
     """After a visit that went well: the wait, why, and what to remember."""
     after = _suspicion(_hints(_moved(rhythm, visit, source), visit), visit)
@@ -114,7 +129,7 @@ def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple
         fresh_for=rhythm.fresh_for if visit.pushed else visit.freshness.fresh_for,
     )
     if source.interval is not None:
-        return source.interval, f"every {_words(source.interval)}, as configured", after
+        return source.interval, as_configured(source.interval), after
     return *_usual(after, visit, bounds), after
 
 
@@ -128,7 +143,7 @@ def _usual(after: Rhythm, visit: Visit, bounds: Bounds) -> tuple[timedelta, str]
     """The longest of what the server, the feed and experience suggest."""
     experience = after.interval or FLOOR
     choices = [(experience, f"{_rate(after, visit)}: asked every {_words(experience)}")]
-    wishes = ((after.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl"))
+    wishes = ((after.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl or sy:updatePeriod"))
     stated = [(wish, who, how) for wish, who, how in wishes if wish]
     choices += [_granted(wish, f"asked for by {who} ({how})", bounds) for wish, who, how in stated if wish > bounds.min]
     if not stated:
@@ -244,9 +259,9 @@ def _failed(rhythm: Rhythm, visit: Visit, failed: Failed, bounds: Bounds) -> tup
     if stated[0] > wait:
         wait, why = stated
     if failed.status == 410 == rhythm.status and lasting >= _GONE_AFTER:
-        wait, why = _PAUSE, f"{PAUSED}gone for good, says its server; looked at once in {_words(_PAUSE)}"
+        wait, why = _PAUSE, f"{PAUSED}gone for good, says its server; looked at every {_words(_PAUSE)}"
     elif failed.status == 404 and lasting >= _DEAD_AFTER:
-        wait, why = _PAUSE, f"{PAUSED}not found for {_words(lasting)}; looked at once in {_words(_PAUSE)}"
+        wait, why = _PAUSE, f"{PAUSED}not found for {_words(lasting)}; looked at every {_words(_PAUSE)}"
     return wait, why, after
 
 
@@ -268,23 +283,26 @@ def _back_off(failed: Failed, after: Rhythm, bounds: Bounds, lasting: timedelta)
     wait = min(start * 2 ** min(after.failures - 1, 20), max(cap, start))
     times = "once" if after.failures == 1 else f"{after.failures} times in a row"
     if lasting >= _DEAD_AFTER and wait < _DEAD_WAIT:
-        return _DEAD_WAIT, f"failing for {_words(lasting)}: tried once in {_words(_DEAD_WAIT)}"
+        return _DEAD_WAIT, f"failing for {_words(lasting)}: tried every {_words(_DEAD_WAIT)}"
     return wait, f"failed {times}: tried again after {_words(wait)}"
 
 
 def _outside_rest(due: datetime, why: str, rhythm: Rhythm) -> tuple[datetime, str]:
-    """`due`, put off by whole hours until it lies in none of the feed's skipHours and skipDays (UTC).
+    """`due`, put off until it lies in no hour and no day in which the feed wants to be left alone."""
+    moment = _rested(rhythm, due)
+    return (moment, why) if moment == due else (moment, f"{why}, and then {RESTS}")
+
+
+def _rested(rhythm: Rhythm, moment: datetime) -> datetime:
+    """A moment put off by whole hours until it lies in none of the feed's skipHours and skipDays (UTC).
 
     A feed that lists all hours or all days has misunderstood them, and none is heeded.
     """
     hours = rhythm.skip_hours if len(rhythm.skip_hours) < 24 else frozenset()
     days = rhythm.skip_days if len(rhythm.skip_days) < 7 else frozenset()
-    moment = due
     while moment.hour in hours or moment.weekday() in days:
         moment += _HOUR  # the minutes stay as drawn, so that not everyone comes at the stroke of the hour
-    if moment != due:
-        why += ", and then not before the hours end in which the feed wants to be left alone"
-    return moment, why
+    return moment
 
 
 def _words(time: timedelta) -> str:

@@ -111,6 +111,8 @@ def refresh(
     now = clock.now()
     lane, holds = manners.lane, manners.holds
     tasks = store.claim(now, LEASE, limit=limit, everything=everything, gap=manners.gap)
+    if not everything:
+        tasks = _awake(store, tasks, now)
     waiting, tasks = {task.source.url: task for task in tasks}, ()  # each is let go once its visit is settled
     placed: list[int] = []
     unmade: dict[str, Unmade] = {}
@@ -136,6 +138,17 @@ def refresh(
         for why, lost in _by_reason(unmade, waiting):
             store.put_off([(task, now + AGAIN) for task in lost], f"the last visit could not be made: {why}")
         store.release(task for url, task in waiting.items() if url not in unmade and not _held(holds, lane(task), now))
+
+
+def _awake(store: Store, tasks: Sequence[Task], now: datetime) -> Sequence[Task]:
+    """Without those of feeds that want to be left alone at this hour, which are put off until it is over."""
+    resting = {task.source.url: until for task in tasks if (until := pace.rest_ends(task, now)) is not None}
+    if not resting:
+        return tasks
+    store.put_off(
+        [(task, resting[task.source.url]) for task in tasks if task.source.url in resting], pace.RESTS, hold=False
+    )
+    return [task for task in tasks if task.source.url not in resting]
 
 
 def _ask(

@@ -294,7 +294,8 @@ class Store(Protocol):
     def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
         """Make the list of sources match the configuration.
 
-        A new one is due at once. One no longer listed is visited no more; its items and its state stay, and are
+        A new one is due at once, and one that works and was given an interval of its own, or another, when that is
+        over since its last visit, though not before a pause that was asked for has ended. One no longer listed is visited no more; its items and its state stay, and are
         there when it returns. What a process had claimed that was killed is free again, if that is certain.
         """
         ...
@@ -346,8 +347,11 @@ class Store(Protocol):
         """Give back claimed tasks that were not visited; they are due as before."""
         ...
 
-    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
-        """Give back claimed tasks, each not to be visited before a moment, and why; one due later stays as it was."""
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
+        """Give back claimed tasks, each not to be visited before a moment, and why; one due later stays as it was.
+
+        `hold`: not by a claim of everything, either.
+        """
         ...
 
     def spare(self, url: str, until: datetime, why: str) -> None:

@@ -49,7 +49,7 @@ from aggregator.model import (
     Task,
 )
 from aggregator.outbox import SqlOutbox
-from aggregator.pace import CLOCK_ERROR
+from aggregator.pace import CLOCK_ERROR, as_configured
 from aggregator.retention import forget
 from aggregator.schema import (
     change,
@@ -81,7 +81,19 @@ _LEASE = (
 _PUT_OFF = (
     update(rhythm)
     .where(rhythm.c.url == bindparam("url_"), rhythm.c.due < bindparam("until"))
-    .values(due=bindparam("until"), held_until=bindparam("until"), why=bindparam("why_"))
+    .values(due=bindparam("until"), why=bindparam("why_"))
+)
+_HOLD_OFF = _PUT_OFF.values(held_until=bindparam("until"))
+_PACE = (  # of a source that works, the interval that the operator has given it since its last visit
+    update(rhythm)
+    .where(rhythm.c.url == bindparam("url_"), rhythm.c.failures == 0, rhythm.c.last_visit.is_not(None))
+    .values(
+        due=case(
+            (rhythm.c.held_until > rhythm.c.last_visit + bindparam("interval_"), rhythm.c.held_until),
+            else_=rhythm.c.last_visit + bindparam("interval_"),
+        ),
+        why=bindparam("why_"),
+    )
 )
 _BESIDE, _OF, _HELD = source.alias(), source.alias(), rhythm.alias()
 _NEIGHBOURS = (
@@ -112,7 +124,7 @@ class SqlStore:
     def enlist(self, sources: Sequence[Source], disabled: Sequence[Source], now: datetime) -> None:
         listed = [(one, True) for one in sources] + [(one, False) for one in disabled]
         wanted = {one.url: (one, enabled, place) for place, (one, enabled) in enumerate(listed)}
-        changed, renamed = list[dict[str, Any]](), list[str]()
+        changed, renamed, paced = list[dict[str, Any]](), list[str](), list[dict[str, Any]]()
         with self._database.writing() as connection:
             for row in connection.execute(select(source)):  # of 10,000 that stay as they are, none is written
                 one = wanted.pop(row.url, None)
@@ -121,8 +133,13 @@ class SqlStore:
                     changed.append({**after, "url_": row.url})
                 if after["name"] != row.name:
                     renamed.append(row.url)
+                if after["interval"] not in (None, row.interval):
+                    why = as_configured(timedelta(microseconds=after["interval"]))
+                    paced.append({"url_": row.url, "interval_": after["interval"], "why_": why})
             if changed:
                 connection.execute(update(source).where(source.c.url == bindparam("url_")), changed)
+            if paced:
+                connection.execute(_PACE, paced)
             if wanted:
                 urls = [{"url": url} for url in wanted]
                 connection.execute(insert(source), [_source_row(*one) for one in wanted.values()])
@@ -200,18 +217,18 @@ class SqlStore:
             with self._database.beside() as connection:
                 connection.execute(_LEASE, freed)
 
-    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str) -> None:
+    def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
         given = sorted((task.source.url, until) for task, until in tasks)
         if values := [{"url_": url, "until": rows.micros(until), "why_": why} for url, until in given]:
             with self._database.beside() as connection:
-                connection.execute(_PUT_OFF, values)
+                connection.execute(_HOLD_OFF if hold else _PUT_OFF, values)
                 connection.execute(_LEASE, [{"url_": one["url_"], "until": None, "by": None} for one in values])
 
     def spare(self, url: str, until: datetime, why: str) -> None:
         wanted = {"url_": url, "until": rows.micros(until)}
         with self._database.beside() as connection:
             if found := connection.execute(_NEIGHBOURS, wanted).scalars().all():
-                connection.execute(_PUT_OFF, [{**wanted, "url_": one, "why_": why} for one in found])
+                connection.execute(_HOLD_OFF, [{**wanted, "url_": one, "why_": why} for one in found])
 
     def clock(self) -> datetime | None:
         return self._database.clock()

@@ -705,6 +705,7 @@ def test_answers_carry_freshness(lab: Lab, fetch: HttpFetch) -> None:
         ({"Cache-Control": "no-store", "Expires": "Sun, 22 Nov 2026 18:00:00 GMT"}, None),
         ({"Cache-Control": "max-age=-1"}, None),
         ({"Cache-Control": "max-age=x"}, None),
+        ({"Cache-Control": "max-age=3600; must-revalidate"}, 3600),
         ({"Cache-Control": "max-age=999999999999999999999"}, 2**31),
         ({"Expires": "Sun, 22 Nov 2026 13:00:00 GMT"}, 3600),
         ({"Expires": "Sun, 22 Nov 2026 13:00:00 GMT", "Date": "Sun, 22 Nov 2026 12:30:00 GMT"}, 1800),
@@ -726,6 +727,9 @@ def test_freshness_follows_rfc_9111(headers: dict[str, str], seconds: int | None
     [
         ({"Retry-After": "120"}, 120),
         ({"Retry-After": " 120 "}, 120),
+        ({"Retry-After": "7200.5"}, 7200.5),
+        ({"Retry-After": "120 seconds"}, 120),
+        ({"Retry-After": "120, 240"}, 120),
         ({"Retry-After": "Sun, 22 Nov 2026 12:10:00 GMT"}, 600),
         ({"Retry-After": "Sun, 22 Nov 2026 12:10:00 GMT", "Date": "Sun, 22 Nov 2026 12:05:00 GMT"}, 300),
         ({"Retry-After": "Sun, 22 Nov 2026 11:00:00 GMT"}, None),
@@ -738,8 +742,9 @@ def test_freshness_follows_rfc_9111(headers: dict[str, str], seconds: int | None
         ({}, None),
     ],
 )
-def test_retry_after_in_seconds_and_as_a_date(headers: dict[str, str], seconds: int | None) -> None:
-    """A date is read by the server's own clock; the past and garbage count as nothing said; a month is the most."""
+def test_retry_after_in_seconds_and_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+    """A date is read by the server's own clock, a fraction or a unit does no harm; the past and garbage count as
+    nothing said; a month is the most."""
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert freshness(headers, "https://example.org/feed", NOW).retry_after == expected
 

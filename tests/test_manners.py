@@ -46,11 +46,13 @@ CRITERIA = {
     "validators are renewed on each 304": "test_each_304_renews_validators",
     "unconditional again only to check a feed that looks stale, and seldom": "test_stale_check_is_bounded",
     "Cache-Control, Expires, ttl and sy: are waited out": "test_stated_freshness_is_waited_out",
-    "skipHours and skipDays are left alone": "test_skip_hours_and_days_are_left_alone",
+    "skipHours and skipDays are left alone": "test_skip_hours_and_days_are_left_alone "
+    "test_a_late_start_heeds_hours_to_skip",
     "all of these within the configured bounds": "test_no_hint_leads_beyond_the_bounds",
     "at most hourly where a server says nothing, from the end of the visit": "test_floor_is_an_hour",
     "a stated shorter freshness is asked no more often than min_interval": "test_stated_freshness_opens_min_interval",
-    "the source's own interval is the operator's word": "test_own_interval_is_the_operators_word",
+    "the source's own interval is the operator's word": "test_own_interval_is_the_operators_word "
+    "test_an_interval_of_its_own_holds_from_when_it_is_given",
     "Retry-After in seconds and as a date, on 429, 503 and 403": "test_retry_after_is_waited_out",
     "Retry-After holds for a manual run, too": "test_manual_run_is_conditional_and_heeds_retry_after",
     "a host that asks for a pause is left alone with all its feeds": "test_throttling_host_is_left_alone_as_a_whole",
@@ -282,6 +284,19 @@ def test_skip_hours_and_days_are_left_alone(guest: Guest) -> None:
     assert len(moments) > 10
 
 
+def test_a_late_start_heeds_hours_to_skip(guest: Guest) -> None:
+    """What came due while nothing ran is not asked in an hour to skip, and status says why; a manual run asks it."""
+    guest.lab.route("/feed", document(channel="<skipHours><hour>18</hour><hour>19</hour></skipHours>"))
+    guest.visit()
+    guest.clock.advance(6 * HOUR + 30 * MINUTE)
+    guest.restart()
+    assert not guest.asks()
+    assert "in 2 h\tnot before the hours end in which the feed wants to be left alone" in guest.overview()
+    assert not guest.asks(HOUR + 29 * MINUTE)
+    assert len(guest.asks(everything=True)) == 1
+    assert len(guest.asks(70 * MINUTE)) == 1
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -324,6 +339,20 @@ def test_own_interval_is_the_operators_word(guest: Guest) -> None:
     assert min(gaps) >= 30 * MINUTE
     assert max(gaps) <= 34 * MINUTE
     assert "every 30 minutes, as configured" in guest.overview()
+
+
+def test_an_interval_of_its_own_holds_from_when_it_is_given(guest: Guest) -> None:
+    """It does not wait for a visit that was planned a day ahead; a pause that the server asked for it does not end."""
+    table = f'url = "{guest.lab.url("/feed")}"\ninterval = "{{}}"'
+    guest.lab.route("/feed", document(("Cache-Control", "max-age=86400")), Reply(200, (("Retry-After", "7200"),)))
+    guest.visit()
+    guest.configure("", News=table.format("30m"))
+    assert "in 30 m\tevery 30 minutes, as configured" in guest.overview()
+    assert not guest.asks(30 * MINUTE - SECOND)
+    assert len(guest.asks(SECOND)) == 1
+    guest.configure("", News=table.format("10m"))
+    assert not guest.asks(2 * HOUR - SECOND)
+    assert len(guest.asks(HOUR)) == 1
 
 
 def test_interval_follows_what_is_kept(guest: Guest) -> None:

@@ -503,6 +503,7 @@ def test_the_head_tells_when_and_where_to_ask_again() -> None:
     json = '{"version": "https://jsonfeed.org/version/1.1", "items": [], "hubs": [{"type": "WebSub", "url": "https://hub.org/"}]}'
     assert parse(json).head.hub == "https://hub.org/"
     assert parse(rss(head="<ttl>99999999999</ttl>")).head.ttl is None
+    assert parse(rss(head="<ttl>15</ttl>" + twice_a_day)).head.ttl == timedelta(hours=12)  # the longer holds for both
 
 
 PODLOVE = "<psc:chapters xmlns:psc='http://podlove.org/simple-chapters'><psc:chapter title='x'/></psc:chapters>"

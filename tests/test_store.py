@@ -260,13 +260,27 @@ class TestSources:
         assert task.rhythm.last_visit == NOW
 
     def test_a_changed_source_is_as_configured(self, store: Store) -> None:
-        """A new name, scope or interval in the configuration counts from the next task on; the due time stays."""
+        """A new name or scope in the configuration counts from the next task on; the due time stays."""
         store.enlist([A], [], NOW)
         record(store, visit(A), plan(NOW + HOUR))
         changed = replace(A, name="New", scope="general", interval=None, priority=1)
         store.enlist([changed], [], NOW + DAY)
         assert store.health()[0].source == changed
         assert store.next_due() == NOW + HOUR
+
+    def test_an_interval_that_is_given_counts_from_the_last_visit(self, store: Store) -> None:
+        """A source that works is due by it, but not before the end of a pause; one that fails is due as it was."""
+        store.enlist([A, B, C], [], NOW)
+        record(store, visit(A), Plan(NOW + DAY, Rhythm(last_visit=NOW), "later"))
+        record(store, visit(B), Plan(NOW + DAY, Rhythm(last_visit=NOW, failures=1), "failed"))
+        paused = visit(C, freshness=Freshness(retry_after=3 * HOUR))
+        record(store, paused, Plan(NOW + DAY, Rhythm(last_visit=NOW), "a pause"))
+        minutes = timedelta(minutes=20)
+        store.enlist([replace(one, interval=minutes) for one in (A, B, C)], [], NOW + minutes)
+        due = [one.next_due for one in store.health()]
+        assert due[:2] == [NOW + minutes, NOW + DAY]
+        assert due[2] >= NOW + 3 * HOUR - timedelta(seconds=1)
+        assert [one.why for one in store.health()][:2] == ["every 20 minutes, as configured", "failed"]
 
     def test_enlisting_the_same_again_changes_nothing(self, store: Store) -> None:
         """A restart does not make sources due."""
@@ -325,6 +339,13 @@ class TestClaim:
         assert [one.why for one in store.health()] == ["a pause", "a pause"]
         store.put_off([(tasks[0], NOW)], "earlier")
         assert len(store.claim(NOW + HOUR, LEASE)) == 2
+
+    def test_what_is_put_off_without_hold_is_claimed_by_hand(self, store: Store) -> None:
+        """A claim of everything takes it; one of what is due does not."""
+        store.enlist([A], [], NOW)
+        store.put_off([(task, NOW + HOUR) for task in store.claim(NOW, LEASE)], "rest", hold=False)
+        assert store.claim(NOW, LEASE) == ()
+        assert len(store.claim(NOW, LEASE, everything=True)) == 1
 
     def test_a_host_that_is_spared_is_left_alone_with_all_that_lies_on_it(self, store: Store) -> None:
         """Until then, however it is asked for; what is due later stays so, and so does every other host."""
