@@ -163,6 +163,8 @@ def check(
     seeds = [f"{len(known.seeds)} seed stories" for known in subjects]
     said = "; ".join(f"{pack}; {seed}" for pack, seed in zip(packs, seeds, strict=True))
     report.show(out, f"{config}: {listed} sources, {off} disabled; {said}: all well")
+    if unnamed := visiting.anonymous(configuration):
+        report.show(err, f"but {unnamed}")
     wrong = list(application.check_store(configuration))
     for each in configuration.each() if configuration.subject else ():
         wrong += (f"{each.called}: {sentence}" for sentence in application.check_store(each))

@@ -32,7 +32,7 @@ from aggregator.schedule import ringing
 from aggregator.serve import Server, build_app, build_several
 from aggregator.several import load_all, open_all
 from aggregator.version import version
-from aggregator.visiting import hubs
+from aggregator.visiting import anonymous, hubs
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -75,6 +75,8 @@ class Signals:
 
 def run(config: Config, clock: Clock) -> None:
     """Poll, publish and serve until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    if said := anonymous(config):
+        log.warning("%s", said)
     before: Config | None = None  # what worked until a reload
     with Signals() as signals:
         while not signals.stop:

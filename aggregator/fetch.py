@@ -157,8 +157,9 @@ class _Journey:
 
 
 def agent(settings: tables.Fetch, contact: str) -> str:
-    """How we introduce ourselves; `contact`: an address that tells a server's operator who we are."""
-    return settings.user_agent or f"aggregator/{version()} (+{contact})"
+    """How we introduce ourselves; `contact`: an address that tells a server's operator who we are; "": none."""
+    named = f"aggregator/{version()} (+{contact})" if contact else f"aggregator/{version()}"
+    return settings.user_agent or named
 
 
 def _asked_with(task: Task) -> Validators:

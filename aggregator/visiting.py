@@ -87,5 +87,15 @@ def contact(config: Config) -> str:
     return "" if host == "localhost" or host.startswith("127.") else link
 
 
+def anonymous(config: Config) -> str:
+    """What the operator should know who has given no contact; "": servers are told one."""
+    if config.fetch.user_agent or contact(config):
+        return ""
+    return (
+        "the servers that are read are told no contact, since [feed] link is on this machine: put the public address "
+        "there, or an address at which you can be reached into [fetch] user_agent"
+    )
+
+
 def lane(task: Task) -> str:
     return registrable_domain(task.source.url)

@@ -29,7 +29,7 @@ from aggregator.engine import direct
 from aggregator.memory import FixedClock
 from aggregator.model import Changed
 from aggregator.settle import Settled
-from tests.command import NOT_SERVED, rss
+from tests.command import NOT_SERVED, aggregator, configure, rss
 from tests.lab import Lab, Misbehave, Reply, Request, raw, reset
 
 TESTS = Path(__file__).parent
@@ -70,7 +70,8 @@ CRITERIA = {
     "late answers are waited for at once, and who hangs delays no other": "test_hosts_that_hang_delay_no_other "
     "test_answers_of_many_hosts_are_waited_for_at_once",
     "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once",
-    "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time",
+    "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time "
+    "test_who_gives_no_contact_is_told",
     "no cookie is kept, no Referer, no Cache-Control: no-cache, GET only": "test_nothing_is_sent_that_need_not_be",
     "one request a visit, exactly the address": "test_no_request_is_repeated_at_once "
     "test_address_is_asked_for_as_written",
@@ -237,6 +238,21 @@ def test_who_we_are_is_said_the_same_each_time(guest: Guest) -> None:
     (agent,) = agents
     assert re.fullmatch(r"aggregator/\d\S* \(\+https://example.org/t/\)", agent or "")
     assert all("gzip" in (request.header("Accept-Encoding") or "") for request in log)
+
+
+def test_who_gives_no_contact_is_told(tmp_path: Path) -> None:
+    """With a feed that lies on this machine alone, no empty contact is sent, and `check` asks for one."""
+    here = NOT_SERVED.replace("https://example.org/t/", "http://127.0.0.1:8080/")
+    with Lab() as lab:
+        configure(tmp_path, {"News": lab.route("/feed", document())}, here)
+        aggregator(tmp_path, "run", "--once")
+        assert re.fullmatch(r"aggregator/\d[\w.]*", lab.requests[0].header("User-Agent") or "")
+        assert "told no contact" in aggregator(tmp_path, "check").stderr
+        named = here.replace("[fetch]", '[fetch]\nuser_agent = "Me/1 (+mailto:me@example.org)"')
+        configure(tmp_path, {"Other": lab.route("/other", document())}, named)
+        aggregator(tmp_path, "run", "--once")
+        assert lab.requests[1].header("User-Agent") == "Me/1 (+mailto:me@example.org)"
+        assert "contact" not in aggregator(tmp_path, "check").stderr
 
 
 def test_nothing_is_sent_that_need_not_be(guest: Guest) -> None:
