@@ -140,7 +140,7 @@ def refresh(
         store.release(task for url, task in waiting.items() if url not in unmade and not _held(holds, lane(task), now))
 
 
-def _awake(store: Store, tasks: Sequence[Task], now: datetime) -> Sequence[Task]:
+def _awake(store: Store, tasks: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
     """Without those of feeds that want to be left alone at this hour, which are put off until it is over."""
     resting = {task.source.url: until for task in tasks if (until := pace.rest_ends(task, now)) is not None}
     if not resting:
@@ -148,7 +148,7 @@ def _awake(store: Store, tasks: Sequence[Task], now: datetime) -> Sequence[Task]
     store.put_off(
         [(task, resting[task.source.url]) for task in tasks if task.source.url in resting], pace.RESTS, hold=False
     )
-    return [task for task in tasks if task.source.url not in resting]
+    return tuple(task for task in tasks if task.source.url not in resting)
 
 
 def _ask(

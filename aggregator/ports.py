@@ -295,8 +295,9 @@ class Store(Protocol):
         """Make the list of sources match the configuration.
 
         A new one is due at once, and one that works and was given an interval of its own, or another, when that is
-        over since its last visit, though not before a pause that was asked for has ended. One no longer listed is visited no more; its items and its state stay, and are
-        there when it returns. What a process had claimed that was killed is free again, if that is certain.
+        over since its last visit, though not before a pause that was asked for has ended. One no longer listed is
+        visited no more; its items and its state stay, and are there when it returns. What a process had claimed that
+        was killed is free again, if that is certain.
         """
         ...
 

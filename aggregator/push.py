@@ -14,6 +14,7 @@ from aggregator import pipeline, report, websub
 from aggregator.app import App
 from aggregator.hub import Hubs
 from aggregator.model import Changed, Subscription
+from aggregator.normalise import without_password
 from aggregator.settle import Settled
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Push:
                 self._remember(one.token, None)
             elif one.until is not None and now >= one.until and not one.leaving:
                 self._remember(one.token, replace(one, until=None))
-                log.warning("the hub of %s did not renew: it is asked as often as without one", one.source)
+                log.warning("the hub of %s did not renew: it is asked as often as without one", _named(one))
             elif websub.is_to_ask(one, now):
                 self._ask(one, now)
         for address, (due, _) in tuple(self._untold.items()):
@@ -98,7 +99,7 @@ class Push:
         problem = self._hubs.post(one.hub, websub.request(one, self._app.config.push.callback))
         if problem:
             what = "leaving" if one.leaving else "subscribing to"
-            log.warning("%s the hub of %s failed and is tried again later: %s", what, one.source, problem)
+            log.warning("%s the hub of %s failed and is tried again later: %s", what, _named(one), problem)
 
     # Hearing
 
@@ -110,7 +111,7 @@ class Push:
         reply = websub.verify(one, query, self._now())
         if reply.after != one:
             self._remember(token, reply.after)
-            log.info("the hub of %s: %s", one.source, query.get("hub.mode"))
+            log.info("the hub of %s %s", _named(one), websub.told(query, reply.after))
         return reply.status, reply.text
 
     def deliver(self, token: str, signature: str, content_type: str | None, body: bytes) -> bool:
@@ -123,7 +124,7 @@ class Push:
         elif websub.is_signed(one.secret, signature, body):
             self._deliveries.submit(self._take, one, content_type, body)
         else:
-            log.warning("a delivery for %s was not signed as agreed, and was passed over", one.source)
+            log.warning("a delivery for %s was not signed as agreed, and was passed over", _named(one))
         return True
 
     def _take(self, one: Subscription, content_type: str | None, body: bytes | None) -> None:
@@ -131,7 +132,7 @@ class Push:
             settled = self._settled(one, content_type, body)
         except Exception as error:
             kind = type(error).__name__
-            log.error("a delivery for %s was lost, asking will find it: %s: %s", one.source, kind, error)
+            log.error("a delivery for %s was lost, asking will find it: %s: %s", _named(one), kind, error)
             return
         if settled is None:
             return
@@ -199,6 +200,11 @@ class Push:
 
     def _now(self) -> datetime:
         return self._app.collector.clock.now()
+
+
+def _named(one: Subscription) -> str:
+    """The source of a subscription, for the log."""
+    return without_password(one.source)
 
 
 def feeds(app: App, changed: Iterable[str]) -> list[str]:

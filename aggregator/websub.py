@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from aggregator.model import Changed, Subscription, Visit
+from aggregator.model import Changed, Failed, Subscription, Unchanged, Visit
+from aggregator.normalise import plain_text, shorten, single_line, without_password
 
 LEASE = timedelta(days=10)  # what is asked for; the hub decides
 _LONGEST_LEASE = timedelta(days=366)
 _HOUR, _WEEK = timedelta(hours=1), timedelta(days=7)
-_REFUSED = 8  # tries counted for a hub that said no: it is asked again after a week
+_REFUSED = 9  # tries counted for a hub that said no: it is asked again after a week
+_LONGEST_REASON = 200  # characters
 _METHODS = ("sha256", "sha384", "sha512", "sha1")  # section 8; sha1 is what most hubs still send
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -29,12 +31,20 @@ class Reply(NamedTuple):
 
 
 def named(visit: Visit) -> tuple[str, str] | None:
-    """The hub that a source names and the topic to subscribe to; headers go before the document (section 4)."""
-    head = visit.outcome.head if isinstance(visit.outcome, Changed) else None
-    hub = visit.freshness.hub or (head.hub if head else None)
-    if hub is None:
-        return None
-    return hub, visit.freshness.self_link or (head.self_link if head else None) or visit.source.url
+    """The hub that a source names and the topic to subscribe to; headers go before the document (section 4).
+
+    None: none is named. Without a document that was read, only headers that name both count: an answer "not modified"
+    often names the hub alone, and the topic in the document stands.
+    """
+    wishes = visit.freshness
+    match visit.outcome:
+        case Changed(head=head):
+            hub = wishes.hub or head.hub
+            return (hub, wishes.self_link or head.self_link or without_password(visit.source.url)) if hub else None
+        case Unchanged():
+            return (wishes.hub, wishes.self_link) if wishes.hub and wishes.self_link else None
+        case Failed():
+            return None
 
 
 def begin(source: str, hub: str, topic: str, now: datetime) -> Subscription:
@@ -81,6 +91,16 @@ def verify(one: Subscription, query: Mapping[str, str], now: datetime) -> Reply:
         case "unsubscribe" if challenge and one.leaving:
             return Reply(200, challenge, None)
     return Reply(404, "", one)
+
+
+def told(query: Mapping[str, str], after: Subscription | None) -> str:
+    """What a hub said that was believed, for the log; `after`: the subscription from then on."""
+    if query.get("hub.mode") == "denied":
+        reason = shorten(single_line(plain_text(query.get("hub.reason", ""), html=False)), _LONGEST_REASON)
+        return f"refuses to tell of news, and is asked again in a week: {reason or 'it does not say why'}"
+    if after is None or after.until is None:
+        return "tells of news no more, as it was asked"
+    return f"tells of news, until {after.until:%Y-%m-%d %H:%M} UTC unless that is renewed"
 
 
 def _lease(query: Mapping[str, str]) -> timedelta:

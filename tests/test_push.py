@@ -19,7 +19,7 @@ import pytest
 
 from aggregator import tables, websub
 from aggregator.hub import Hubs
-from aggregator.model import Changed, FeedHead, Freshness, Source, Subscription, Unchanged, Visit
+from aggregator.model import Changed, Failed, FailureKind, FeedHead, Freshness, Source, Subscription, Unchanged, Visit
 from aggregator.push import Push
 from aggregator.visiting import hubs
 from tests.answering import Handler, answering
@@ -363,6 +363,50 @@ def test_a_lease_that_is_not_renewed_ends_the_waiting_for_the_hub(lab: Lab, subs
     assert subscriber.subscription().stands
 
 
+def test_topic_that_the_document_named_stands_through_304(lab: Lab, subscriber: Subscriber) -> None:
+    """A server that names its hub with each answer, and itself in the document alone, is subscribed to once.
+
+    One whose document names another address by and by is left under the old, and subscribed to under the new.
+    """
+    hub = lab.route("/hub", Reply(202))
+    link = ("Link", f'<{hub}>; rel="hub"')
+    itself = '<link xmlns="http://www.w3.org/2005/Atom" rel="self" href="https://n.example/{}"/>'
+    old, new = (rss([DEFECTOR]).replace(b"<channel>", b"<channel>" + itself.format(n).encode()) for n in (1, 2))
+    lab.route(
+        "/feed",
+        Reply(200, (link, ("ETag", '"1"')), old),
+        Reply(304, (link,)),
+        Reply(304, (link,)),
+        Reply(200, (link,), new),
+    )
+    subscriber.live(3 * HOUR)
+    assert [(one.topic, one.leaving) for one in subscriber.guest.app.store.subscriptions()] == [
+        ("https://n.example/1", False)
+    ]
+    subscriber.live(4 * HOUR)
+    topics = {one.topic: one.leaving for one in subscriber.guest.app.store.subscriptions()}
+    assert topics == {"https://n.example/1": True, "https://n.example/2": False}
+
+
+def test_what_is_said_of_hubs_holds_no_password(
+    lab: Lab, subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a failure nor a refusal nor a bad delivery shows it; why a hub refused is told, on one line."""
+    caplog.set_level("INFO")
+    lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), lab.url("/hub"), lab.url("/feed"))))
+    address = lab.url("/feed").replace("//", "//me:secret@")
+    subscriber.guest.configure('[push]\ncallback = "http://127.0.0.1:9/in"\n', News=address)
+    subscriber.live(HOUR)
+    one = subscriber.subscription()
+    assert subscriber.push.deliver(one.token, "sha1=00", "x", b"x")
+    query = {"hub.mode": "denied", "hub.topic": one.topic, "hub.reason": "not\nwelcome"}
+    assert subscriber.push.hear(one.token, query)[0] == 200
+    eventually(lambda: "404" in caplog.text)
+    assert "refuses to tell of news, and is asked again in a week: not welcome" in caplog.text
+    assert "not signed as agreed" in caplog.text
+    assert "secret" not in caplog.text
+
+
 # The rules
 
 
@@ -386,6 +430,20 @@ def test_hub_is_named_in_headers_first_then_in_the_document() -> None:
     )
     assert websub.named(visit(FeedHead("rss20"))) is None
     assert websub.named(visit(None)) is None
+    assert websub.named(visit(None, "https://head.example/")) is None  # which topic, only the document said
+    assert websub.named(visit(None, "https://head.example/", "https://news.example/head")) is not None
+    failed = replace(
+        visit(None, "https://head.example/", "https://n.example/"), outcome=Failed(FailureKind.HARD, "gone")
+    )
+    assert websub.named(failed) is None
+
+
+def test_no_hub_learns_a_password() -> None:
+    """A source's own address, where it is the topic, is named without it."""
+    told = replace(
+        visit(FeedHead("rss20", hub="https://h.example/")), source=Source("https://me:secret@n.example/", "N")
+    )
+    assert websub.named(told) == ("https://h.example/", "https://n.example/")
 
 
 def test_request_names_topic_callback_and_lease() -> None:
@@ -412,7 +470,7 @@ def test_intent_is_confirmed_only_where_there_was_one() -> None:
     assert left == (200, "c", None)
     denied = websub.verify(SUBSCRIPTION, {"hub.mode": "denied", "hub.topic": SUBSCRIPTION.topic}, NOW)
     assert denied.after is not None
-    assert not websub.is_to_ask(denied.after, NOW + 5 * DAY)
+    assert not websub.is_to_ask(denied.after, NOW + 7 * DAY - HOUR)
     assert websub.is_to_ask(denied.after, NOW + 7 * DAY)
 
 
