@@ -279,6 +279,7 @@ class TestSources:
         store.enlist([replace(one, interval=minutes) for one in (A, B, C)], [], NOW + minutes)
         due = [one.next_due for one in store.health()]
         assert due[:2] == [NOW + minutes, NOW + DAY]
+        assert due[2] is not None
         assert due[2] >= NOW + 3 * HOUR - timedelta(seconds=1)
         assert [one.why for one in store.health()][:2] == ["every 20 minutes, as configured", "failed"]
 
