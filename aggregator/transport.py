@@ -13,7 +13,6 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -28,6 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.ssl_ import create_urllib3_context
 
 from aggregator.addresses import private
+from aggregator.deadlines import Deadline
 from aggregator.faults import Fault, Trouble
 
 # 100 by default, and more is an error; some hosts behind several proxies send more. Lines stay at 64 KiB each.
@@ -149,44 +149,20 @@ class _Guarded(HTTPConnection):
         return http.client.HTTPResponse(cast(Any, _Timed(sock, self._due)), *arguments, **options)
 
 
-class _Watch:
-    """Breaks a connection off when its time is over.
-
-    TLS reads on by itself while something comes that is no data: a flood of greetings never let us look at the time.
-    """
-
-    def __init__(self, sock: socket.socket, seconds: float) -> None:
-        self.broke = False
-        self._socket = socket.socket(fileno=os.dup(sock.fileno()))  # its own, for TLS takes over the other
-        self._timer = threading.Timer(max(seconds, 0.001), self._break)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def end(self) -> None:
-        self._timer.cancel()
-        self._socket.close()
-
-    def _break(self) -> None:
-        self.broke = True
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-
 class _GuardedTls(_Guarded, HTTPSConnection):
-    _watch: _Watch | None = None
+    _deadline: Deadline | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        self._watch = _Watch(sock, _seconds(self))
+        self._deadline = Deadline(sock, time.monotonic() + _seconds(self))
         return sock
 
     def connect(self) -> None:
         try:
             self._greet()
         finally:
-            if self._watch is not None:
-                self._watch.end()
+            if self._deadline is not None:
+                self._deadline.end()
 
     def _greet(self) -> None:
         try:
@@ -194,7 +170,7 @@ class _GuardedTls(_Guarded, HTTPSConnection):
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(error) from error
         except ssl.SSLError as error:
-            if self._watch is not None and self._watch.broke:
+            if self._deadline is not None and self._deadline.broke:
                 raise Trouble(Fault.LATE) from error
             raise Trouble(Fault.NO_TLS, detail=(error.reason or str(error)).replace("_", " ").lower()) from error
         except TimeoutError as error:
@@ -216,7 +192,7 @@ class _Timed(io.RawIOBase):
 
     def __init__(self, sock: socket.socket, due: float) -> None:
         self._sock, self._due = sock, due
-        self._watch = _Watch(sock, due - time.monotonic()) if isinstance(sock, ssl.SSLSocket) else None
+        self._deadline = Deadline(sock, due) if isinstance(sock, ssl.SSLSocket) else None
         self._raw = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -236,14 +212,14 @@ class _Timed(io.RawIOBase):
         except TimeoutError as error:
             raise Trouble(Fault.LATE) from error
         except OSError as error:
-            raise Trouble(Fault.LATE if self._watch and self._watch.broke else Fault.CUT) from error
-        if not count and self._watch and self._watch.broke:
+            raise Trouble(Fault.LATE if self._deadline and self._deadline.broke else Fault.CUT) from error
+        if not count and self._deadline and self._deadline.broke:
             raise Trouble(Fault.LATE)
         return count
 
     def close(self) -> None:
-        if self._watch is not None:
-            self._watch.end()
+        if self._deadline is not None:
+            self._deadline.end()
         self._raw.close()
         super().close()
 

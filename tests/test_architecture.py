@@ -114,6 +114,7 @@ ROOMS = {
     "teaching": room("flow"),
     "addresses": room("shell", wing="fetch"),
     "coding": room("shell", "brotli backports", wing="fetch"),
+    "deadlines": room("shell", wing="fetch"),
     "faults": room("shell", wing="fetch"),
     "hub": room("shell", "requests urllib3", wing="fetch"),
     "fetch": room("shell", "requests urllib3", wing="fetch"),
