@@ -13,7 +13,10 @@ def main() -> None:
     gc.set_threshold(100_000, 10, 10)
     from aggregator.cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    finally:
+        gc.freeze()  # all goes with the process; Python would look through it once more, a seventh of the start
 
 
 if __name__ == "__main__":
