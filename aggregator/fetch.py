@@ -16,11 +16,13 @@ import urllib3
 
 from aggregator import faults, tables
 from aggregator.coding import ACCEPTED, undo
+from aggregator.domains import registrable_domain
 from aggregator.faults import Fault, Trouble
 from aggregator.freshness import freshness
 from aggregator.model import Answer, Fetched, NotModified, Refused, Source, Task, Validators
 from aggregator.ports import Clock
 from aggregator.transport import Transport
+from aggregator.turns import Turns
 from aggregator.version import version
 
 _ACCEPT = (
@@ -49,6 +51,7 @@ class HttpFetch:
         self._settings = settings
         self._clock = clock
         self._transport = Transport(settings.concurrency, settings.per_host, settings.allow_private_addresses)
+        self._turns = Turns(settings.per_host, settings.host_gap_seconds)
         self._headers = {
             "User-Agent": agent(settings, contact),
             "Accept": _ACCEPT,
@@ -68,6 +71,9 @@ class HttpFetch:
             return self._refused(journey, trouble)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
             return self._refused(journey, Trouble(Fault.CUT))
+        finally:
+            if journey.domain:
+                self._turns.end(journey.domain)
 
     def close(self) -> None:
         """Close idle connections; a fetch that still runs ends by itself."""
@@ -79,6 +85,7 @@ class HttpFetch:
         asking = dict(self._headers) | _conditions(_asked_with(task))
         url = _clean(task.known.address or task.source.url)
         while True:
+            self._enter(journey, registrable_domain(url))
             journey.step(url)
             headers = {**asking, **secrets} if _same_origin(home, url) else asking
             response = self._get(url, headers, journey.due)
@@ -88,6 +95,16 @@ class HttpFetch:
             response.close()
             url = _target(url, response)
             journey.redirected(url)
+
+    def _enter(self, journey: _Journey, domain: str) -> None:
+        """Take a turn at a domain, unless it is the one where we are; the time to wait for it is not the server's."""
+        if domain == journey.domain:
+            return
+        if journey.domain:
+            self._turns.end(journey.domain)
+        journey.domain = ""
+        journey.due += self._turns.begin(domain)
+        journey.domain = domain
 
     def _get(self, url: str, headers: Mapping[str, str], due: float) -> urllib3.BaseHTTPResponse:
         try:
@@ -135,6 +152,7 @@ class _Journey:
 
     due: float  # by the monotonic clock
     url: str = ""  # where we are
+    domain: str = ""  # where we have a turn
     seen: set[str] = field(default_factory=set)
     status: int | None = None  # of the last answer
     headers: Mapping[str, str] = field(default_factory=dict)  # of the last answer that was no redirect

@@ -18,6 +18,7 @@ from aggregator.model import Task
 from aggregator.pipeline import Collector
 from aggregator.ports import Clock, Engine
 from aggregator.topics import Judge
+from aggregator.turns import LONGEST
 from aggregator.workers import Crew, Equipment, Limits, program
 
 # Child processes for parsing, each of some 40 MB. Where every document is new, a visit takes 9 to 11 ms of this process
@@ -46,7 +47,7 @@ def reading(config: Config, judge: Judge, clock: Clock) -> Iterator[tuple[Collec
 def hire(config: Config, clock: Clock) -> Iterator[Crew | None]:
     """Who makes the visits of a refresh, as [engine] says."""
     asked, parsing = config.engine, Limits(PARSERS, PARSE_SECONDS, PARSE_MEGABYTES, _preloaded(config))
-    seconds = VISITED * config.fetch.timeout_seconds + PARSE_SECONDS
+    seconds = VISITED * (config.fetch.timeout_seconds + min(config.fetch.host_gap_seconds, LONGEST)) + PARSE_SECONDS
     isolate: Children | Cluster
     match asked.kind:
         case "threads":
@@ -98,4 +99,5 @@ def anonymous(config: Config) -> str:
 
 
 def lane(task: Task) -> str:
-    return registrable_domain(task.source.url)
+    """The domain that is asked, which is another than the source's own where it has moved for good."""
+    return registrable_domain(task.known.address or task.source.url)

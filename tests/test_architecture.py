@@ -120,6 +120,7 @@ ROOMS = {
     "fetch": room("shell", "requests urllib3", wing="fetch"),
     "freshness": room("shell", "requests", wing="fetch"),
     "transport": room("shell", "requests urllib3", wing="fetch"),
+    "turns": room("shell", wing="fetch"),
     "webhook": room("shell", "requests urllib3", wing="fetch"),
     "services": room("shell", "apprise", wing="fetch"),
     "post": room("shell", wing="post"),

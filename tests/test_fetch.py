@@ -58,7 +58,7 @@ class Stopped:
 
 
 def fetcher(**options: object) -> HttpFetch:
-    defaults = {"allow_private_addresses": True, "timeout_seconds": 5.0}
+    defaults = {"allow_private_addresses": True, "timeout_seconds": 5.0, "host_gap_seconds": 0.0}
     return HttpFetch(tables.Fetch.model_validate({**defaults, **options}), "https://example.org/about", Stopped())
 
 

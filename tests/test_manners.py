@@ -27,10 +27,11 @@ from aggregator.config import load
 from aggregator.daemon import AT_ONCE, Rounds
 from aggregator.engine import direct
 from aggregator.memory import FixedClock
-from aggregator.model import Changed
+from aggregator.model import Changed, Known, Source, Task
 from aggregator.settle import Settled
+from aggregator.visiting import lane
 from tests.command import NOT_SERVED, aggregator, configure, rss
-from tests.lab import Lab, Misbehave, Reply, Request, raw, reset
+from tests.lab import AtOnce, Lab, Misbehave, Reply, Request, raw, reset
 
 TESTS = Path(__file__).parent
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)  # a Monday
@@ -60,7 +61,9 @@ CRITERIA = {
     "a restart polls nothing early": "test_restart_polls_nothing_early",
     "a thousand new sources do not start in one second": "test_new_sources_start_a_hundred_at_a_time",
     "jitter, upwards only": "test_jitter_drives_sources_apart",
-    "at most per_host connections to one domain, spaced": "test_visits_to_one_host_are_few_and_spaced",
+    "at most per_host connections to one domain, spaced": "test_visits_to_one_host_are_few_and_spaced "
+    "test_who_is_led_to_another_host_spares_it_too test_a_host_that_a_feed_has_moved_to_is_spared "
+    "test_hosts_are_one_by_who_registered_them",
     "back-off by class of failure": "test_back_off_goes_by_class_of_failure",
     "slow visits to the dead": "test_the_dead_are_visited_weekly",
     "410 and long 404 are reported once and paused": "test_gone_is_reported_once_and_paused",
@@ -98,7 +101,7 @@ class Guest:
         """`sources`: name → address, or a whole table."""
         self.lab = lab
         self.clock = FixedClock(NOW)
-        self._folder = folder
+        self.folder = folder
         self._stack = ExitStack()
         self.configure("", **sources)
 
@@ -106,12 +109,12 @@ class Guest:
         """Stop, write this configuration, start."""
         tables = (text if "\n" in text else f'url = "{text}"' for text in sources.values())
         listed = "".join(f'[[source]]\nname = "{name}"\n{table}\n' for name, table in zip(sources, tables, strict=True))
-        (self._folder / "config.toml").write_text(NOT_SERVED + head + listed, encoding="utf-8")
+        (self.folder / "config.toml").write_text(NOT_SERVED + head + listed, encoding="utf-8")
         self.restart()
 
     def restart(self) -> None:
         self._stack.close()
-        app = self._stack.enter_context(application.open_app(load(self._folder / "config.toml"), self.clock))
+        app = self._stack.enter_context(application.open_app(load(self.folder / "config.toml"), self.clock))
         self.app = replace(app, collector=replace(app.collector, isolate=direct))
 
     def close(self) -> None:
@@ -434,6 +437,13 @@ def far_apart(folder: Path, lab: Lab, guests: ExitStack, paths: list[str]) -> Gu
     return guest
 
 
+def spaced(guest: Guest, seconds: float) -> None:
+    """Have a pause between the visits to one host."""
+    path = guest.folder / "config.toml"
+    path.write_text(re.sub(r"host_gap_seconds = \S+", f"host_gap_seconds = {seconds}", path.read_text()))
+    guest.restart()
+
+
 def test_answers_of_many_hosts_are_waited_for_at_once(tmp_path: Path, guests: ExitStack) -> None:
     """Nobody is answered before twelve are waiting: with fewer at once, of 48 visits none would ever end well."""
     waiting = threading.Barrier(12, timeout=20)
@@ -483,6 +493,44 @@ def test_visits_to_one_host_are_few_and_spaced(tmp_path: Path, lab: Lab, guests:
     assert all(at >= begun + number * 0.1 for number, at in enumerate(moments))
     assert lab.connections <= 2
     assert all(after - before >= 0.29 for before, after in zip(moments, moments[2:], strict=False))
+
+
+def test_who_is_led_to_another_host_spares_it_too(tmp_path: Path, guests: ExitStack) -> None:
+    """Eight feeds on hosts of their own redirect to one: it has two requests at once at most, and they are spaced."""
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    waiting = AtOnce(replace(document(), delay=0.3))
+    lab.route("/feed", waiting)
+    lab.route("/old", Reply(302, (("Location", f"http://127.0.2.1:{lab.port}/feed"),)))
+    guest = far_apart(tmp_path, lab, guests, ["/old"] * 8)
+    spaced(guest, 0.1)
+    begun = time.monotonic()
+    settled = guest.visit()
+    moments = sorted(request.at for request in lab.seen("/feed"))
+    assert [type(one.visit.outcome) for one in settled] == [Changed] * 8
+    assert waiting.most == 2
+    assert all(at >= begun + number * 0.1 for number, at in enumerate(moments))
+
+
+def test_a_host_that_a_feed_has_moved_to_is_spared(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
+    """Once the move is adopted, the visit has its place among those to the new host from the start."""
+    task = Task(Source("https://old.example/feed", "Old"), Known(address="https://new.example.co.uk/feed"))
+    assert lane(task) == lane(Task(Source("https://news.example.co.uk/other", "Other"))) == "example.co.uk"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://www.paper.co.uk/rss", "https://feeds.paper.co.uk/a", True),
+        ("https://one.co.uk/rss", "https://two.co.uk/rss", False),
+        ("https://one.github.io/rss", "https://two.github.io/rss", False),
+        ("https://one.blogspot.com/rss", "https://two.blogspot.com/rss", False),
+        ("https://www.chosun.co.kr/rss", "http://english.chosun.co.kr:8080/rss", True),
+        ("http://127.0.0.1:1/rss", "http://127.0.0.1:2/rss", False),
+    ],
+)
+def test_hosts_are_one_by_who_registered_them(one: str, other: str, same: bool) -> None:
+    """By the public suffix list; a machine's address stands for itself."""
+    assert (lane(Task(Source(one, "x"))) == lane(Task(Source(other, "x")))) is same
 
 
 # Being turned away
@@ -609,6 +657,11 @@ def test_site_of_a_vanished_feed_is_looked_at_once(guest: Guest, answer: Reply) 
     guest.lab.route("/other", document())
     guest.lab.route("/feed", answer if answer.status != 200 else replace(answer, body=page))
     assert len(guest.asks()) == 1
+    spaced(guest, 0.2)
+    begun = time.monotonic()
+    moments = [request.at for request in guest.asks(2 * DAY)]
+    assert all(at >= begun + number * 0.2 for number, at in enumerate(moments))
+    spaced(guest, 0)
     guest.live(20 * DAY)
     asked = [request.path for request in guest.lab.requests]
     assert asked.count("/other") == 1

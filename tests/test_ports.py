@@ -45,7 +45,7 @@ def scripted() -> Iterator[Reader]:
 def over_http() -> Iterator[Reader]:
     with serving() as site:
         site.put("/feed", BODY)
-        fetch = HttpFetch(Settings(allow_private_addresses=True), "", SystemClock())
+        fetch = HttpFetch(Settings(allow_private_addresses=True, host_gap_seconds=0), "", SystemClock())
         yield fetch, lambda path: site.address + path
         fetch.close()
 

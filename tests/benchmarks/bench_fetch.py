@@ -83,7 +83,7 @@ def server(latency: float, pem: str = "") -> Iterator[int]:
 
 
 def ours(urls: list[str], threads: int, validators: Validators) -> None:
-    settings = tables.Fetch(concurrency=threads, per_host=threads, allow_private_addresses=True)
+    settings = tables.Fetch(concurrency=threads, per_host=threads, host_gap_seconds=0, allow_private_addresses=True)
     fetch = HttpFetch(settings, "https://example.org/", Clock())
     tasks = [Task(Source(url, url), Known(validators)) for url in urls]
     for answer in Threads(threads, threads, 0.0).map(fetch, tasks, lambda task: task.source.url):
