@@ -49,7 +49,11 @@ def add(
     """Try a feed, or find the feed of a site's page, and add it to the configuration."""
     if kind not in ("feed", "sitemap"):
         raise ConfigError('--kind is "feed" or "sitemap"; a page needs a table [source.select], written by hand')
-    feed, head = find_feed(load(config), url, SystemClock(), kind)
+    configuration = load(config)
+    if source_key(url) in {source_key(table.url) for table in configuration.source}:
+        report.show(out, f"0 added to {config}, 1 listed there already")
+        return  # nobody need be asked
+    feed, head = find_feed(configuration, url, SystemClock(), kind)
     called = name or head.title or without_password(feed)
     _append(config, [Source(url=feed, name=called, language=head.language, scope=scope, kind=kind)])
 

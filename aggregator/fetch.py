@@ -18,7 +18,7 @@ from aggregator import faults, tables
 from aggregator.coding import ACCEPTED, undo
 from aggregator.domains import registrable_domain
 from aggregator.faults import Fault, Trouble
-from aggregator.freshness import freshness
+from aggregator.freshness import freshness, linked_feeds
 from aggregator.model import Answer, Fetched, NotModified, Refused, Source, Task, Validators
 from aggregator.ports import Clock
 from aggregator.transport import Transport
@@ -137,7 +137,8 @@ class HttpFetch:
         if not data:
             raise Trouble(Fault.EMPTY)
         content_type = headers.get("Content-Type")
-        return Fetched(journey.url, data, content_type, given, wishes, journey.moved_to, response.tell())
+        linked = linked_feeds(headers.get("Link", ""), journey.url)
+        return Fetched(journey.url, data, content_type, given, wishes, journey.moved_to, response.tell(), linked)
 
     def _refused(self, journey: _Journey, trouble: Trouble) -> Refused:
         host = urlsplit(journey.url).hostname or "the server"

@@ -1,9 +1,9 @@
-"""Reads what an answer's headers ask of the next visit: how long it is fresh, when to come back, who would tell."""
+"""Reads what an answer's headers ask of the next visit: how long it is fresh, when to come back, where else."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import urljoin, urlsplit
@@ -18,6 +18,7 @@ _LONGEST_WAIT = timedelta(days=30)  # a Retry-After beyond it is a mistake, not 
 _DIRECTIVE = re.compile(r'\s*([a-z-]+)\s*(?:=\s*(?:"([^"]*)"|([^\s,;]*)))?\s*(?:[,;]|$)', re.IGNORECASE)
 # RFC 9110 has whole seconds; met are a fraction, a unit, and two of them from two servers in a row.
 _WAIT = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*(?:s|secs?|seconds?)?(?:,.*)?", re.ASCII | re.IGNORECASE)
+_FEED = re.compile(r"application/((rss|atom|rdf)\+xml|feed\+json)\b")
 
 
 def freshness(headers: Mapping[str, str], url: str, now: datetime) -> Freshness:
@@ -59,19 +60,31 @@ def _retry_after(value: str | None, date: datetime) -> timedelta | None:
     return min(wait, _LONGEST_WAIT) if wait and wait > timedelta(0) else None
 
 
+def linked_feeds(header: str, url: str) -> tuple[str, ...]:
+    """The feeds that a Link header names as alternates of what lies at `url`, absolute."""
+    named = _named(header, url) if "alternate" in header else ()
+    return tuple(dict.fromkeys(to for relations, type_, to in named if "alternate" in relations and _FEED.match(type_)))
+
+
 def _links(header: str, url: str) -> tuple[str | None, str | None]:
-    """The targets of rel=hub and rel=self (RFC 8288), absolute; only what the web can reach."""
+    """The targets of rel=hub and rel=self."""
     found: dict[str, str] = {}
-    for link in parse_header_links(header) if "rel" in header else ():
+    for relations, _, target in _named(header, url) if "rel" in header else ():
+        for relation in relations:
+            found.setdefault(relation, target)
+    return found.get("hub"), found.get("self")
+
+
+def _named(header: str, url: str) -> Iterator[tuple[list[str], str, str]]:
+    """Relations, media type and target of each link (RFC 8288), absolute; only what the web can reach."""
+    for link in parse_header_links(header):
         try:
             target = urljoin(url, link["url"])
             valid = urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname
         except ValueError:
             continue
         if valid:
-            for relation in link.get("rel", "").lower().split():
-                found.setdefault(relation, target)
-    return found.get("hub"), found.get("self")
+            yield link.get("rel", "").lower().split(), link.get("type", "").lower(), target
 
 
 def _seconds(value: str | None) -> timedelta | None:

@@ -293,6 +293,7 @@ class Fetched:
     freshness: Freshness = Freshness()
     moved_to: str | None = None
     received: int = 0  # bytes over the wire
+    linked: tuple[str, ...] = ()  # feeds that its headers name (Link rel=alternate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ _MOST = 5  # feeds of one page that are tried; those of sections come after the 
 def working_feed(fetch: Fetch, isolate: Isolate, page: Fetched, but: str = "") -> tuple[str, FeedHead] | None:
     """Address and head of the first feed that works of those that a page names, `but` left aside; None: none does."""
     with suppress(FeedError):
-        for address in isolate(feeds_of, page.data, page.url)[:_MOST]:
-            if address != but and (head := _head(fetch, isolate, address)):
+        for address in isolate(feeds_of, page.data, page.url, page.linked)[:_MOST]:
+            if address not in (but, page.url) and (head := _head(fetch, isolate, address)):
                 return address, head
     return None
 

@@ -13,6 +13,7 @@ from aggregator.config import Config
 from aggregator.errors import NotFoundError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
 from aggregator.model import (
+    Answer,
     Changed,
     Decision,
     Failed,
@@ -24,6 +25,7 @@ from aggregator.model import (
     Source,
     Task,
 )
+from aggregator.normalise import without_password
 from aggregator.ports import Clock, Store
 from aggregator.seek import working_feed
 from aggregator.settle import Rules, near
@@ -56,19 +58,26 @@ def find_feed(config: Config, url: str, clock: Clock, kind: str = "feed") -> tup
     """
     subject = load_subject(config.each()[0])
     with reading(config, subject.judge, clock) as (collector, _):
-        page = collector.fetch(Task(Source(url, url)))
+        answers: list[Answer] = []
+
+        def fetch(task: Task) -> Answer:
+            answers.append(collector.fetch(task))
+            return answers[-1]
+
+        visit = pipeline.collect(replace(collector, fetch=fetch), Task(Source(url, url, kind=kind)))
+        page = answers[0]
         if isinstance(page, Refused):
-            raise NotFoundError(f"{url}: {page.failed.message}")
-        visit = pipeline.collect(collector, Task(Source(url, url, kind=kind)))
+            raise NotFoundError(f"{without_password(url)}: {page.failed.message}")
         if isinstance(visit.outcome, Changed):
             return url, visit.outcome.head
         if kind == "sitemap":
             said = visit.outcome.message if isinstance(visit.outcome, Failed) else "it lists nothing"
-            raise NotFoundError(f"{url} is not a Google News sitemap: {said}")
+            raise NotFoundError(f"{without_password(url)} is not a Google News sitemap: {said}")
         if isinstance(page, Fetched) and (found := working_feed(collector.fetch, collector.isolate, page, url)):
             return found
     raise NotFoundError(
-        f"{url} is not a feed, and its page names none that can be read; look for a feed link on the site"
+        f"{without_password(url)} is not a feed, and its page names none that can be read; "
+        "look for a feed link on the site"
     )
 
 
