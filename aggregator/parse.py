@@ -55,7 +55,7 @@ def read(
     kind = next((name for start, name in _KINDS if data.startswith(start)), None)
     if kind:
         raise FeedError(f"the document is {kind}, not a feed")
-    text, trouble = as_text(data, content_type or _meta_charset(data), source.language)
+    text, trouble = as_text(data, f"{content_type or ''}; {_meta_charset(data)}", source.language)
     problems = [trouble] if trouble else []
     visit = _Visit(answer_url, source, known, isolate)
     if source.kind != "feed":
@@ -215,10 +215,10 @@ def _oldest_first(pieces: Sequence[bytes]) -> bool:
     return bool(moments[0] and moments[1] and moments[0] < moments[1])
 
 
-def _meta_charset(data: bytes) -> str | None:
-    """The encoding that an HTML page names in its head, as the header that was not sent."""
+def _meta_charset(data: bytes) -> str:
+    """The encoding that an HTML page names in its head, as the header has it that is asked first."""
     found = _META.search(data[:_BEGINNING])
-    return f"text/html; charset={found[1].decode('ascii')}" if found else None
+    return f"charset={found[1].decode('ascii')}" if found else ""
 
 
 def _what(text: str, sliced: Sliced) -> str:

@@ -17,7 +17,7 @@ from aggregator.delta import digest
 from aggregator.errors import FeedError
 from aggregator.items import Raw, Text
 from aggregator.model import FeedHead, Selectors
-from aggregator.normalise import clean_language_tag, plain_text, publishable_link, shorten, single_line
+from aggregator.normalise import clean_language_tag, parse_time, plain_text, publishable_link, shorten, single_line
 
 _MOST = 1_000  # items of one page; who lists more has selected something else
 _LONGEST_TITLE = 200  # characters of the page's own title
@@ -90,7 +90,8 @@ def _entry(item: Any, base: str, select: Selectors) -> Raw | None:
         return None
     date = _date(_first(item, select.date or "time"))
     summary = _text(_path(select.summary)(item)) if select.summary else ""
-    mark = digest("\0".join((title, link or "", date, summary)).encode("utf-8", "replace"))
+    told = date if parse_time(date) else ""  # "3 hours ago" is another text at each visit, and no edit
+    mark = digest("\0".join((title, link or "", told, summary)).encode("utf-8", "replace"))
     return Raw(mark, link=link or "", title=Text(title), summary=Text(summary), published=date)
 
 

@@ -75,6 +75,29 @@ def test_page_in_an_old_encoding_is_read() -> None:
     assert document.head.title == "게시판"
 
 
+@pytest.mark.parametrize("content_type", [None, "text/html", "text/html; charset=euc-kr", "text/html; charset=utf-8"])
+def test_encoding_that_the_head_names_counts_where_the_header_names_none(content_type: str | None) -> None:
+    """Also beside a header that says "text/html" and no more; nothing is said to be missing or wrong."""
+    text = '<meta http-equiv="Content-Type" content="text/html; charset=euc-kr"><p><a href="/1">탈북민 정착</a></p>'
+    data = text.encode("euc-kr")
+    document = parse.read(PAGE, data, content_type, page(Selectors("p")), Known(), direct)
+    assert [item.title for item in document.items] == ["탈북민 정착"]
+    assert document.problems == ()
+
+
+def test_a_date_that_counts_from_today_makes_no_entry_new() -> None:
+    """ "3 hours ago" reads otherwise at each visit; a date in full that changes is an edit."""
+    text = '<p><a href="/1">Defector speaks</a> <time>{}</time></p>'
+
+    def found(date: str, known: Known) -> Document:
+        return parse.read(PAGE, text.format(date).encode(), None, page(Selectors("p")), known, direct)
+
+    first = found("3 hours ago", Known())
+    known = Known(head=first.head_digest, entries=first.entries)
+    assert [found(date, known).items for date in ("4 hours ago", "yesterday", "3시간 전", "2日前", "10:30")] == [()] * 5
+    assert len(found("14 June 2026", known).items) == 1
+
+
 def test_item_may_be_the_link_itself() -> None:
     """Where a list consists of links, the item alone says it all."""
     document = read("board.html", page(Selectors("td.subject a")))
