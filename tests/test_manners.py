@@ -72,7 +72,8 @@ CRITERIA = {
     "302, 303 and 307 are never adopted, nor a move to what is no feed": "test_other_redirects_are_never_adopted",
     "late answers are waited for at once, and who hangs delays no other": "test_hosts_that_hang_delay_no_other "
     "test_answers_of_many_hosts_are_waited_for_at_once",
-    "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once",
+    "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once "
+    "test_request_that_a_kept_connection_swallowed_is_not_repeated",
     "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time "
     "test_who_gives_no_contact_is_told",
     "no cookie is kept, no Referer, no Cache-Control: no-cache, GET only": "test_nothing_is_sent_that_need_not_be",
