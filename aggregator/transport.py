@@ -35,8 +35,7 @@ http.client._MAXHEADERS = 256  # type: ignore[attr-defined]
 
 
 # Seconds that a connection waits for its next request: long enough for the next feed of a host, and shorter than
-# servers keep one (gunicorn 2, Apache and Node 5, nginx 75), so that hardly one is closed while a request is on its way.
-# Such a request is not sent again: nobody can tell whether it was seen, and who is in trouble would be asked twice.
+# servers keep one (gunicorn 2, Apache and Node 5, nginx 75), so that hardly one is closed under a request.
 _KEPT = 1.5
 
 
@@ -51,7 +50,11 @@ class Transport(HTTPAdapter):
 
     def get(self, url: str, headers: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """The answer's head, its body yet to be read; `seconds` holds for both. Trouble: none came."""
-        return self._ask("GET", url, headers, None, seconds)
+        due = time.monotonic() + seconds
+        try:
+            return self._ask("GET", url, headers, None, seconds)
+        except _Unread:
+            return self._ask("GET", url, headers, None, due - time.monotonic())
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes, seconds: float) -> urllib3.BaseHTTPResponse:
         """Like `get`, with something to say."""
@@ -110,6 +113,14 @@ def _tls_context() -> ssl.SSLContext:
     return context
 
 
+class _Unread(Trouble):
+    """A kept connection was closed before the server read the request, which may go out anew (RFC 9112, 9.3.1).
+
+    TCP tells: who closes with something unread sends a reset. Who closes in good order has read the request and has
+    nothing to say, and is not asked twice.
+    """
+
+
 class _Guarded(HTTPConnection):
     """A connection whose timeout is for all that it does, and which goes to no private place."""
 
@@ -117,7 +128,7 @@ class _Guarded(HTTPConnection):
         super().__init__(*arguments, **options)
         self._allow_private = allow_private
         self._due = 0.0
-        self._used = 0.0  # when it last brought an answer, by the monotonic clock
+        self._used = 0.0  # when it last brought an answer, by the monotonic clock; 0: never
 
     @property
     def is_connected(self) -> bool:
@@ -125,14 +136,20 @@ class _Guarded(HTTPConnection):
         return super().is_connected and time.monotonic() - self._used < _KEPT
 
     def _new_conn(self) -> socket.socket:
+        self._used = 0.0
         return _connect(self._dns_host, self.port, time.monotonic() + _seconds(self), self._allow_private)
 
     def getresponse(self) -> Any:
         self._due = time.monotonic() + _seconds(self)  # urllib3 has taken off what connecting took
+        kept, self._used = self._used, 0.0
         try:
             response = super().getresponse()
         except http.client.RemoteDisconnected as error:
             raise Trouble(Fault.CLOSED) from error
+        except Trouble as trouble:
+            if kept and isinstance(trouble.__cause__, ConnectionResetError):
+                raise _Unread(trouble.fault) from trouble
+            raise
         except http.client.HTTPException as error:
             raise Trouble(Fault.NOT_HTTP, detail=str(error)[:80] or "an empty line") from error
         self._used = time.monotonic()

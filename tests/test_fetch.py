@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import itertools
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -246,6 +247,26 @@ def test_kept_connection_that_was_closed_is_replaced(lab: Lab, fetch: HttpFetch)
     assert closed.wait(20)
     fetched(ask(fetch, lab.route("/b", Reply(200, (), FEED))))
     assert [(request.path, request.connection) for request in lab.requests] == [("/a", 1), ("/b", 2)]
+
+
+def test_request_that_nobody_read_goes_out_anew(fetch: HttpFetch) -> None:
+    """A server that closes while the next request is on its way has not seen it: that is no failure."""
+    seen, unread = [], b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(FEED) + FEED
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                seen.append(connection.recv(65536).split()[1])
+                connection.sendall(unread)
+                select.select([connection], [], [], 20)  # until the next request is there, which is left unread
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        fetched(ask(fetch, f"{url}/a"))
+        fetched(ask(fetch, f"{url}/b"))
+    assert seen == [b"/a", b"/b"]
 
 
 def test_request_that_a_kept_connection_swallowed_is_not_repeated(lab: Lab, fetch: HttpFetch) -> None:
