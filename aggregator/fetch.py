@@ -70,7 +70,8 @@ class HttpFetch:
         except Trouble as trouble:
             return self._refused(journey, trouble)
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
-            return self._refused(journey, Trouble(Fault.CUT))
+            late = time.monotonic() >= journey.due  # urllib3 has words of its own for a time that is over already
+            return self._refused(journey, Trouble(Fault.LATE if late else Fault.CUT))
         finally:
             if journey.domain:
                 self._turns.end(journey.domain)
