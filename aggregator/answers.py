@@ -101,5 +101,5 @@ def _is_known(headers: Mapping[str, str], etag: str, modified: datetime | None) 
     try:
         known = parsedate_to_datetime(since)
         return modified <= (known if known.tzinfo else known.replace(tzinfo=UTC))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year of eleven digits
         return False

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.routing import Route
+    from starlette.routing import BaseRoute, Route
 
     from aggregator.connections import Bounds
 
@@ -90,8 +90,6 @@ def build_app(
     `hooks`: where WebSub hubs reach us (callback.routes). `hub`: named beside each feed, with the feed's own address
     below `home`, the public address of the folder.
     """
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
     from starlette.routing import Route
 
     def show_file(request: Request) -> Response:
@@ -108,7 +106,7 @@ def build_app(
         *(inquiry.routes(search) if search else ()),
         Route("/{path:path}", show_file, methods=["GET", "HEAD", "OPTIONS"]),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
+    return _guarded(routes, per_minute)
 
 
 def build_several(
@@ -121,8 +119,6 @@ def build_several(
     per_minute: int = 0,
 ) -> Starlette:
     """Each subject's app (build_app) at /NAME/, a page that leads there at /, and beside them what is of all."""
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
     from starlette.responses import RedirectResponse
     from starlette.routing import Mount, Route
 
@@ -140,7 +136,20 @@ def build_several(
         *(Route(f"/{name}", lead_on) for name in subjects),
         *(Mount(f"/{name}", app) for name, app in subjects.items()),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)])
+    return _guarded(routes, per_minute)
+
+
+def _guarded(routes: Sequence[BaseRoute], per_minute: int) -> Starlette:
+    """An app of these routes whose clients are counted, and all of whose answers carry the headers of every answer."""
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+
+    def fail(_: Request, __: Exception) -> Response:  # it is logged where the server hears of it
+        return PlainTextResponse("Something went wrong here.\n", 500, _ON_EVERY_ANSWER)
+
+    middleware = [Middleware(_WithHeaders), Middleware(Limited, per_minute=per_minute)]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers={Exception: fail})
 
 
 def _watched(health: Callable[[], tuple[bool, dict[str, Any]]], metrics: Callable[[], str]) -> list[Route]:

@@ -195,7 +195,8 @@ def test_dates_count_where_there_is_no_tag(site: Site) -> None:
     assert site.ask("/rss.xml", If_Modified_Since=modified).status == 304
     assert site.ask("/rss.xml", If_Modified_Since=format_datetime(datetime.now(UTC), usegmt=True)).status == 304
     assert site.ask("/rss.xml", If_Modified_Since="Mon, 01 Jan 2024 00:00:00 GMT").status == 200
-    assert site.ask("/rss.xml", If_Modified_Since="yesterday").status == 200
+    for nonsense in ("yesterday", "Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 0000 00:00:00 +99999999"):
+        assert site.ask("/rss.xml", If_Modified_Since=nonsense).status == 200
     assert site.ask("/rss.xml", If_Modified_Since=modified, If_None_Match='"other"').status == 200
 
 
@@ -291,6 +292,22 @@ def test_every_answer_is_guarded(site: Site, path: str) -> None:
     assert "unsafe" not in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "server" not in headers
+
+
+def test_an_answer_that_fails_is_guarded_too(tmp_path: Path) -> None:
+    """What nobody foresaw is told as that, with the headers of every answer, and without what went wrong."""
+
+    def fail() -> str:
+        raise LookupError("within")
+
+    server = Server(build_app(tmp_path, health=lambda: (True, {}), metrics=fail), "127.0.0.1", 0)
+    server.start()
+    try:
+        answer = requests.get(f"{server.address}metrics", timeout=10)
+    finally:
+        server.stop()
+    assert (answer.status_code, answer.headers["x-content-type-options"]) == (500, "nosniff")
+    assert "within" not in answer.text
 
 
 @pytest.mark.parametrize(
