@@ -28,6 +28,7 @@ class Fault(Enum):
     BAD_ADDRESS = (HARD, "the address cannot be asked for: {detail}")
     BAD_HEADER = (HARD, "a header configured for this source cannot be sent: names and values must be plain text")
     BAD_REDIRECT = (HARD, "{host} redirects to an address that is not of the web ({detail})")
+    IN_THE_OPEN = (HARD, "{host} redirects from HTTPS to HTTP, where anybody could read what it alone is told")
     NO_TARGET = (SOFT, "{host} redirects ({status}) without saying where to")
     CIRCLE = (SOFT, "{host} redirects in a circle; it may insist on cookies, which are not kept")
     TOO_FAR = (SOFT, "{host} redirects more than {limit} times")

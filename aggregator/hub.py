@@ -38,9 +38,7 @@ class Hubs:
                 response.close()
                 if status not in _SAME_METHOD or not target:
                     break
-                hub = urljoin(hub, target)
-                if urlsplit(hub).scheme not in ("http", "https"):
-                    raise Trouble(Fault.BAD_REDIRECT, detail="not of the web")
+                hub = _onward(hub, target)
             return None if 200 <= status < 300 else Trouble(faults.of_status(status)).told(host, status).message
         except Trouble as trouble:
             trouble.details.setdefault("seconds", self._seconds)
@@ -52,3 +50,14 @@ class Hubs:
 
     def close(self) -> None:
         self._transport.close()
+
+
+def _onward(hub: str, target: str) -> str:
+    """Where a redirect leads; what is posted may hold the secret of a subscription, which goes over HTTPS alone."""
+    onward = urljoin(hub, target)
+    match urlsplit(hub).scheme, urlsplit(onward).scheme:
+        case "https", "http":
+            raise Trouble(Fault.IN_THE_OPEN)
+        case _, "http" | "https":
+            return onward
+    raise Trouble(Fault.BAD_REDIRECT, detail="not of the web")

@@ -31,6 +31,7 @@ from aggregator import tables
 from aggregator.addresses import private
 from aggregator.fetch import HttpFetch
 from aggregator.freshness import freshness
+from aggregator.hub import Hubs
 from aggregator.model import (
     Answer,
     FailureKind,
@@ -986,6 +987,19 @@ def test_good_certificate_does_not_vouch_for_the_next_server(authority: trustme.
 
 
 @pytest.mark.usefixtures("trusted")
+@pytest.mark.usefixtures("trusted")
+def test_a_hub_that_is_told_a_secret_over_tls_does_not_lead_it_out(authority: trustme.CA) -> None:
+    """Whoever overhears what is posted anew over HTTP could sign deliveries: such a redirect is not followed."""
+    with Lab(_context(authority.issue_cert("localhost"))) as safe, Lab() as open_to_all:
+        target = open_to_all.route("/hub", Reply(202))
+        speaking = Hubs(tables.Fetch(allow_private_addresses=True), "x")
+        within = safe.route("/b", Reply(202))
+        assert speaking.post(safe.route("/a", Reply(307, (("Location", within),))), {"hub.secret": "s"}) is None
+        hub = safe.route("/hub", Reply(307, (("Location", target),)))
+        assert "from HTTPS to HTTP" in (speaking.post(hub, {"hub.secret": "s"}) or "")
+        assert open_to_all.requests == []
+
+
 def test_address_that_does_not_speak_tls_is_told(fetch: HttpFetch) -> None:
     """https: to a plain server fails in words, never by falling back."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
