@@ -293,7 +293,8 @@ def _hooks(app: App, push: Push | None) -> list[Route]:
     if push is None or not address:
         return []
     limit = int(app.config.fetch.max_body_megabytes * 1_000_000)
-    return callback.routes(urlsplit(address).path, push.hear, push.deliver, limit)
+    hearing = callback.Hearing(push.hear, push.knows, push.deliver)
+    return callback.routes(urlsplit(address).path, hearing, limit)
 
 
 def _overview(app: App) -> Overview:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ _FEEDS = ("rss.xml", "atom.xml", "feed.json")
 
 
 class Push:
-    """What the daemon does about hubs, in two threads: one speaks to them, one takes in what they deliver."""
+    """What the daemon does about hubs, in threads: for sources' hubs, for ours, and for what is delivered."""
 
     def __init__(self, app: Callable[[], App], hubs: Hubs, publish: Callable[[], object]) -> None:
         """`app`: the flow as it is by now. `publish`: called once something that was delivered is stored."""
@@ -39,6 +39,7 @@ class Push:
         self._failed = 0  # times in a row that our hub took nothing
         self._rests = datetime.min.replace(tzinfo=UTC)  # until then our hub is told nothing
         self._errands = ThreadPoolExecutor(1, "hub")
+        self._tellings = ThreadPoolExecutor(1, "our hub")  # which is not to wait for a source's hub that hangs
         self._deliveries = ThreadPoolExecutor(1, "push")
         self._closing = threading.Event()
         self._reachable = False  # what is published before we are is told as soon as the hub can fetch it
@@ -51,6 +52,7 @@ class Push:
         """End what is under way; what was not told is told after the next change."""
         self._closing.set()
         self._deliveries.shutdown(cancel_futures=True)
+        self._tellings.shutdown(cancel_futures=True)
         self._errands.shutdown(cancel_futures=True)
         self._hubs.close()
 
@@ -88,7 +90,7 @@ class Push:
         for address, (due, _) in tuple(self._untold.items()):
             if now >= due:
                 self._untold[address] = (now + timedelta(days=1), self._untold[address][1])
-                self._errands.submit(self._tell, address)
+                self._tellings.submit(self._tell, address)
 
     def _ask(self, one: Subscription, now: datetime) -> None:
         one = replace(one, asked=now, tries=one.tries + 1)
@@ -114,18 +116,21 @@ class Push:
             log.info("the hub of %s %s", _named(one), websub.told(query, reply.after))
         return reply.status, reply.text
 
-    def deliver(self, token: str, signature: str, content_type: str | None, body: bytes) -> bool:
-        """Take in what a hub delivers; False: no subscription has this token. What is signed wrongly is passed over."""
+    def knows(self, token: str) -> bool:
+        """Whether a hub may deliver under this token."""
+        return (one := self._known.get(token)) is not None and not one.leaving
+
+    def deliver(self, token: str, signature: str, content_type: str | None, body: bytes) -> Future[None] | None:
+        """Take in what a hub delivers, which is done when it is stored; None: it is passed over."""
         one = self._known.get(token)
         if one is None or one.leaving:
-            return False
+            return None
         if not websub.confides(one.hub):
-            self._deliveries.submit(self._take, one, None, None)  # unsigned: a reason to look, no more
-        elif websub.is_signed(one.secret, signature, body):
-            self._deliveries.submit(self._take, one, content_type, body)
-        else:
-            log.warning("a delivery for %s was not signed as agreed, and was passed over", _named(one))
-        return True
+            return self._deliveries.submit(self._take, one, None, None)  # unsigned: a reason to look, no more
+        if websub.is_signed(one.secret, signature, body):
+            return self._deliveries.submit(self._take, one, content_type, body)
+        log.warning("a delivery for %s was not signed as agreed, and was passed over", _named(one))
+        return None
 
     def _take(self, one: Subscription, content_type: str | None, body: bytes | None) -> None:
         try:
@@ -168,7 +173,7 @@ class Push:
         for address in feeds(app, changed):
             self._untold[address] = (self._now() + timedelta(days=self._reachable), 0)
             if self._reachable:
-                self._errands.submit(self._tell, address)
+                self._tellings.submit(self._tell, address)
 
     def _tell(self, address: str) -> None:
         tries = self._untold.get(address, (None, 0))[1]

@@ -6,26 +6,30 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
 from aggregator import tables, websub
+from aggregator.callback import Hearing, routes
 from aggregator.hub import Hubs
 from aggregator.model import Changed, Failed, FailureKind, FeedHead, Freshness, Source, Subscription, Unchanged, Visit
 from aggregator.push import Push
+from aggregator.serve import Server, build_app
 from aggregator.visiting import hubs
 from tests.answering import Handler, answering
 from tests.command import HEAD, aggregator, configure, rss
 from tests.daemons import DEFECTOR, SWIMMER, daemon, eventually, free_port, get
-from tests.lab import Lab, Misbehave, Reply, reset
+from tests.lab import Lab, Misbehave, Reply, reset, silence
 from tests.site import Site
 from tests.test_manners import Guest
 
@@ -246,7 +250,7 @@ def test_a_hub_that_failed_twice_is_let_be_for_a_while(tmp_path: Path, lab: Lab)
         for minutes, asked in ((0, 2), (1, 3), (3, 3), (1, 3 + len(feeds))):
             guest.clock.advance(timedelta(minutes=minutes))
             push.tend()
-            push._errands.submit(bool).result()  # what was asked for before is done
+            push._tellings.submit(bool).result()  # what was asked for before is done
             assert len(lab.seen("/hub")) == asked
 
 
@@ -265,6 +269,81 @@ def test_a_hub_that_leads_nowhere_is_told_in_words(target: str) -> None:
         address = lab.route("/hub", Reply(307, (("Location", target),)))
         allowed = Hubs(tables.Fetch(allow_private_addresses=True), "x")
         assert "localhost" in (allowed.post(address, {"hub.mode": "publish", "hub.url": "x"}) or "")
+
+
+# What hubs send
+
+
+class Deliveries:
+    """What a daemon does about what hubs deliver, as the callback sees it: nothing is taken in yet."""
+
+    TOKENS = (32 * "a", 32 * "b", 32 * "c", 32 * "d", 32 * "e")
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, bytes, Future[None]]] = []
+
+    def deliver(self, token: str, _signature: str, _kind: str | None, body: bytes) -> Future[None]:
+        self.taken.append((token, body, Future()))
+        return self.taken[-1][2]
+
+
+@pytest.fixture
+def called(tmp_path: Path) -> Iterator[tuple[Deliveries, str]]:
+    """Where bodies of a thousand bytes at most are taken, and the callback's address."""
+    deliveries = Deliveries()
+    hearing = Hearing(lambda token, _: (200, token), lambda token: token in Deliveries.TOKENS, deliveries.deliver)
+    hooks = routes("", hearing, 1000)
+    server = Server(build_app(tmp_path, health=lambda: (True, {}), metrics=str, hooks=hooks), "127.0.0.1", 0)
+    server.start()
+    yield deliveries, server.address
+    server.stop()
+
+
+def deliver(address: str, token: str, size: int) -> int:
+    try:
+        return int(urllib.request.urlopen(f"{address}{token}", b"x" * size, timeout=10).status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_stranger_s_delivery_is_refused_before_it_is_read(called: tuple[Deliveries, str]) -> None:
+    """Its body, of whatever length it claims, is not waited for; nor is one sent with a token of another shape."""
+    _, address = called
+    for token in ("f" * 32, "guessed"):
+        with socket.create_connection((urlsplit(address).hostname, urlsplit(address).port), timeout=10) as stranger:
+            stranger.sendall(f"POST /{token} HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\nx".encode())
+            assert stranger.recv(99).startswith((b"HTTP/1.1 404", b"HTTP/1.1 405"))
+
+
+def test_what_is_delivered_is_held_within_bounds(called: tuple[Deliveries, str]) -> None:
+    """A body's worth for each subscription until it is taken in, and of all together no more than four."""
+    deliveries, address = called
+    first, *others, last = Deliveries.TOKENS
+    assert [deliver(address, first, size) for size in (600, 1001, 500, 400)] == [202, 413, 503, 202]
+    assert [deliver(address, token, 1000) for token in (*others, last)] == [202, 202, 202, 503]
+    assert [len(body) for _, body, _ in deliveries.taken] == [600, 400, 1000, 1000, 1000]
+    for _, _, future in deliveries.taken:
+        future.set_result(None)
+    assert [deliver(address, token, 1000) for token in (first, last)] == [202, 202]
+
+
+def test_a_callback_at_the_root_hides_nothing_that_is_published(called: tuple[Deliveries, str], tmp_path: Path) -> None:
+    """Hubs are heard there by their tokens, and readers are answered."""
+    _, address = called
+    (tmp_path / "rss.xml").write_text("<rss/>")
+    assert get(f"{address}rss.xml") == (200, "<rss/>")
+    assert get(f"{address}{'z' * 32}") == (200, "z" * 32)
+
+
+def test_our_hub_does_not_wait_for_those_of_sources(lab: Lab, subscriber: Subscriber) -> None:
+    """One of theirs may hang for as long as an answer may take."""
+    hanging, hub = lab.route("/hanging", silence), lab.route("/hub", Reply(202))
+    subscriber.guest.configure(f'[push]\ncallback = "http://127.0.0.1:9/in"\nhub = "{hub}"\n', News=lab.url("/feed"))
+    lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), hanging, lab.url("/feed"))))
+    subscriber.live(HOUR / 6)
+    eventually(lambda: len(lab.seen("/hanging")) == 1)
+    subscriber.push.announce(subscriber.guest.app, ["rss.xml"])
+    eventually(lambda: len(lab.seen("/hub")) == 1, seconds=10)
 
 
 # A hub that fails
@@ -398,7 +477,7 @@ def test_what_is_said_of_hubs_holds_no_password(
     subscriber.guest.configure('[push]\ncallback = "http://127.0.0.1:9/in"\n', News=address)
     subscriber.live(HOUR)
     one = subscriber.subscription()
-    assert subscriber.push.deliver(one.token, "sha1=00", "x", b"x")
+    assert subscriber.push.deliver(one.token, "sha1=00", "x", b"x") is None
     query = {"hub.mode": "denied", "hub.topic": one.topic, "hub.reason": "not\nwelcome"}
     assert subscriber.push.hear(one.token, query)[0] == 200
     eventually(lambda: "404" in caplog.text)
