@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from aggregator import pace
 from aggregator.headlines import may_be_mended
 from aggregator.holding import Watch, watch
-from aggregator.items import id_by_title
+from aggregator.identity import UNKNOWN, Shown, ids, is_another, same_elsewhere, same_link, same_time, shown, title
 from aggregator.model import (
     Changed,
     Decision,
@@ -35,12 +34,11 @@ from aggregator.model import (
     Visit,
     Withholding,
 )
-from aggregator.normalise import canonical_link
 from aggregator.ports import Store, Work
 from aggregator.stories import Folder, story_id
 from aggregator.telling import lead
 from aggregator.topics import BODY_READ, Judge
-from aggregator.words import comparable, sentence_hash, sentences
+from aggregator.words import sentence_hash, sentences
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 # What an item is compared with at most. All stories of one subject share its words; the one that an item tells shares
@@ -89,6 +87,7 @@ class Settling:
     work: Work
     rules: Rules
     now: datetime
+    shown: Shown = UNKNOWN  # what the document that is taken in says of all its entries
     fresh: list[Item] = field(default_factory=list)  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
     placed: list[int] = field(default_factory=list)  # keys of the items that were put in a story
@@ -117,7 +116,7 @@ def settle_together(store: Store, rules: Rules, visits: Sequence[tuple[Visit, Rh
     with store.begin() as work:
         edited, stored = set[int](), _stored(work, (visit for visit, _ in visits))
         done = [
-            _brought(Settling(work, rules, now, edited=edited, stored=stored), visit, rhythm)
+            _brought(Settling(work, rules, now, shown(visit), edited=edited, stored=stored), visit, rhythm)
             for visit, rhythm in visits
         ]
         work.record_together(
@@ -201,28 +200,23 @@ def take(settling: Settling, judged: Judged) -> None:
 
 def _known(settling: Settling, judged: Judged) -> tuple[Judged, StoredItem | None]:
     """What is stored under the item's id; an entry that took another one's id goes by its link, too, from then on."""
-    item, ids = judged.item, _ids(judged.item)
-    if settling.stored is not None and settling.stored.isdisjoint((item.source, id) for id in ids):
+    item = judged.item
+    own, apart = ids(item, settling.shown)
+    if settling.stored is not None and settling.stored.isdisjoint((item.source, id) for id in (own, apart)):
         return judged, None
-    apart = ids[1]
-    found = settling.work.either(item.source, *ids)
-    stored, known = found.get(item.id), found.get(apart)
-    if stored is not None and not _is_another(stored.item, item):
+    found = settling.work.either(item.source, own, apart)
+    stored, known = found.get(own), found.get(apart)
+    if stored is not None and not is_another(stored.item, item, settling.shown):
         return judged, stored
     if stored is None and known is None:
         return judged, None
     return replace(judged, item=replace(item, id=apart)), known
 
 
-def _ids(item: Item) -> tuple[str, str]:
-    """The ids under which an item may be stored: its own, and the one it goes by where another took that."""
-    return item.id, id_by_title(item) if _leads_nowhere(item) else f"{item.id} {item.link}"
-
-
 def _stored(work: Work, visits: Iterable[Visit]) -> set[tuple[str, str]]:
     """Which of the items that visits brought are there, by sources and ids: mostly none, so that none is looked for."""
-    items = (one.item for visit in visits for one in _judged(visit))
-    return set(work.stored((item.source, id) for item in items for id in _ids(item)))
+    items = ((one.item, shown(visit)) for visit in visits for one in _judged(visit))
+    return set(work.stored((item.source, id) for item, where in items for id in ids(item, where)))
 
 
 def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozenset[str]) -> None:
@@ -431,60 +425,19 @@ def _reissued(settling: Settling, item: Item, keys: Iterable[str]) -> StoredItem
     stories = settling.work.candidates(wanted, LONG_AGO)
     known = [one for story in stories for one in story.members if one.item.source == item.source]
     known += [one for one in settling.work.linked(item.source, item.link or "") if one.ruling == "drop"]
-    named = [one for one in known if _title(one.item) == _title(item)]
-    linked = [one for one in known if _same_link(one.item, item)]
+    named = [one for one in known if title(one.item) == title(item)]
+    linked = [one for one in known if same_link(one.item, item)]
     if twice := [one for one in named if one in linked]:
         return twice[0]
-    gone = [one for one in named if one.key not in settling.seen and _same_elsewhere(one.item, item)]
-    mended = [one for one in linked if _same_time(one.item, item) and may_be_mended(one.item.title, item.title)]
+    gone = [one for one in named if one.key not in settling.seen and same_elsewhere(one.item, item)]
+    mended = [one for one in linked if same_time(one.item, item) and may_be_mended(one.item.title, item.title)]
     if not gone and len(mended) == 1 and mended[0].key not in settling.seen:
         return mended[0]
     return gone[0] if gone else None
 
 
-def _same_elsewhere(one: Item, two: Item) -> bool:
-    """Whether two items of one source and title are one entry that got another link."""
-    if _same_time(one, two) or _place_on_host(one) == _place_on_host(two):
-        return True
-    undated = one.published is None and two.published is None
-    return undated and bool(one.summary) and comparable(one.summary) == comparable(two.summary)
-
-
-def _is_another(known: Item, item: Item) -> bool:
-    """Whether a known id stands on another entry: some sources give ids anew, or one to all entries."""
-    dated = known.published is not None and item.published is not None and known.published != item.published
-    if _leads_nowhere(known) and _leads_nowhere(item):
-        return (dated or item.id == item.link) and not may_be_mended(known.title, item.title)
-    linked = known.link is not None and item.link is not None and not _same_link(known, item)
-    return dated and linked and _title(known) != _title(item)
-
-
-def _same_link(one: Item, two: Item) -> bool:
-    return bool(one.link and two.link and canonical_link(one.link) == canonical_link(two.link))
-
-
-def _same_time(one: Item, two: Item) -> bool:
-    return one.published is not None and one.published == two.published
-
-
-def _place_on_host(item: Item) -> object:
-    """What stays of a link when a source moves to another host; nothing equals a front page, or no link."""
-    parts = urlsplit(canonical_link(item.link or ""))
-    return object() if _leads_nowhere(item) else (parts.path, parts.query)
-
-
-def _leads_nowhere(item: Item) -> bool:
-    """Whether an item has no link, or that of a front page, which some sources give to all their entries."""
-    parts = urlsplit(canonical_link(item.link or ""))
-    return not (parts.path.strip("/") or parts.query)
-
-
 def _entry_key(item: Item) -> str:
-    return f"entry:{item.source} {_title(item)}"
-
-
-def _title(item: Item) -> str:
-    return comparable(item.title)
+    return f"entry:{item.source} {title(item)}"
 
 
 def _first_dated(stored: StoredItem, item: Item) -> Item:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
+from aggregator.identity import shown
 from aggregator.model import Changed, Item, Judged, SourceHealth, StoredItem, Verdict, Visit
 from aggregator.ports import Store
 from aggregator.regroup import regroup
@@ -62,7 +63,7 @@ class Sharing:
         for place, follower in enumerate(self.followers):
             with follower.store.begin() as work:
                 edited = set[int]()
-                settlings = [Settling(work, follower.rules, now, edited=edited) for _ in visits]
+                settlings = [Settling(work, follower.rules, now, shown(visit), edited=edited) for visit in visits]
                 for settling, visit in zip(settlings, visits, strict=True):
                     for one in _brought(visit):
                         if (verdict := one.each[place]) is not None:

@@ -48,6 +48,7 @@ ROOMS = {
     "discovery": room("core", "lxml"),
     "head": room("core", "lxml"),
     "headlines": room("core", "rapidfuzz"),
+    "identity": room("core"),
     "items": room("core"),
     "jsonfeed": room("core"),
     "nursery": room("core"),
