@@ -305,7 +305,10 @@ def _place(place: tuple[int | str, ...], table: dict[str, Any]) -> str:
         return ""
     if len(place) > 1 and place[0] in ("source", "slice", "notify", "subject") and isinstance(place[1], int):
         entry = table[str(place[0])][place[1]]
-        called = entry.get("name") or without_password(str(entry.get("url", ""))) if isinstance(entry, dict) else None
+        called = (
+            str(entry.get("name") or without_password(str(entry.get("url", "")))) if isinstance(entry, dict) else ""
+        )
+        called = "".join(character for character in called if character.isprintable())
         return f"[[{place[0]}]] {place[1] + 1}{f' ({called})' if called else ''} " + "".join(f"{p}." for p in place[2:])
     return f"[{place[0]}] " + "".join(f"{p}." for p in place[1:])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -35,9 +35,33 @@ def _duration(value: object) -> object:
 
 
 def _web_address(value: object) -> object:
-    if not isinstance(value, str) or urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname:
+    parts = urlsplit(value) if isinstance(value, str) and value.isprintable() else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError('a full web address is needed, for example "https://example.org/feed.xml"')
+    _ = parts.port  # ValueError: out of range
     return value
+
+
+def _plain(value: str) -> str:
+    if not re.fullmatch(r"[!#-;=?-\[\]_a-z~]*", value):  # RFC 3986, 2: what goes into headers and files as it stands
+        raise ValueError("other letters and signs are written as %XX, and in names of hosts as xn--…")
+    return value
+
+
+def _shown(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("everybody is shown it: a user name and password have no place in it")
+    return value
+
+
+def _folder(value: str) -> str:
+    if "?" in value or "#" in value:
+        raise ValueError("it is a folder's address, without ? and #")
+    return value
+
+
+def _or_none(check: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda value: value if value == "" else check(value)
 
 
 def _path(value: object) -> object:
@@ -63,6 +87,9 @@ def _query(text: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 FilePath = Annotated[str, BeforeValidator(_path)]
 WebAddress = Annotated[str, BeforeValidator(_web_address)]
+OptionalAddress = Annotated[str, BeforeValidator(_or_none(_web_address)), AfterValidator(_plain)]
+PublishedAddress = Annotated[OptionalAddress, AfterValidator(_shown)]
+Folder = Annotated[WebAddress, AfterValidator(_plain), AfterValidator(_shown), AfterValidator(_folder)]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]  # BCP 47, the shapes in use
 
 
@@ -74,7 +101,7 @@ class Feed(_Table):
     """What is published."""
 
     title: str = "North Korean Defectors"
-    link: WebAddress = "http://127.0.0.1:8080/"
+    link: Folder = "http://127.0.0.1:8080/"
     description: str = "Every story once, from many sources."
     language: Language = "en"
     output: FilePath = "feeds/public"
@@ -153,8 +180,8 @@ class Server(_Table):
 
 
 class Push(_Table):
-    hub: Literal[""] | WebAddress = ""
-    callback: Literal[""] | WebAddress = ""
+    hub: PublishedAddress = ""
+    callback: OptionalAddress = ""
 
 
 class Mail(_Table):
@@ -246,7 +273,7 @@ class SliceTable(_Table):
 
 class SubjectFeed(Feed):
     title: str
-    link: Literal[""] | WebAddress = ""  # [feed]'s own with the subject's name
+    link: Literal[""] | Folder = ""  # [feed]'s own with the subject's name
     output: FilePath = ""  # feeds/ and the name
 
 

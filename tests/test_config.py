@@ -72,6 +72,20 @@ def test_an_address_of_another_database_stays_as_it_is(tmp_path: Path) -> None:
         ('[feed]\noutput = "a\\u0000b"\n', "a path cannot hold a null character"),
         ('[store]\nurl = "sqlite:///a\\u0000b"\n', "a path cannot hold a null character"),
         ('[feed]\noutput = "~nobody-of-that-name/feeds"\n', "write the path in full"),
+        (
+            '[feed]\nlink = "https://e.org/\\r\\nSet-Cookie: a=b"\n',
+            "[feed] link = 'https://e.org/\\r\\nSet-Cookie: a=b': a full",
+        ),
+        ('[feed]\nlink = "https://e.org/a b"\n', "other letters and signs are written as %XX"),
+        ('[feed]\nlink = "https://e.org/\\">"\n', "other letters and signs are written as %XX"),
+        ('[feed]\nlink = "https://e.org/뉴스/"\n', "other letters and signs are written as %XX"),
+        ('[feed]\nlink = "https://e.org:99999/"\n', "Port out of range"),
+        ('[feed]\nlink = "https://e.org/?a"\n', "it is a folder's address, without ? and #"),
+        ('[feed]\nlink = "https://e.org/#a"\n', "it is a folder's address, without ? and #"),
+        ('[push]\nhub = "hub.example"\n', "[push] hub = 'hub.example': a full web address is needed"),
+        ('[push]\nhub = "https://h.example/뉴스"\n', "other letters and signs are written as %XX"),
+        ('[push]\ncallback = "https://e.org/{a}"\n', "other letters and signs are written as %XX"),
+        ('[[source]]\nurl = "https://e.org/a\\nb"\n', "a full web address is needed"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key_and_what_would_be_right(tmp_path: Path, text: str, expected: str) -> None:
@@ -91,6 +105,8 @@ def test_a_mistake_is_named_with_file_and_key_and_what_would_be_right(tmp_path: 
         '[[source]]\nurl = "https://me:hush@e.org/"\nprority = 3\n',
         '[[source]]\nurl = "https://me:hush@e.org/"\n[[source]]\nurl = "http://me:hush@e.org/"\n',
         '[[source]]\nurl = "https://me:hush@e.org/"\nheaders = { A = "${NO_SUCH}" }\n',
+        '[feed]\nlink = "https://me:hush@e.org/"\n',
+        '[push]\nhub = "https://me:hush@e.org/"\n',
     ],
 )
 def test_a_mistake_is_told_without_the_password_in_an_address(tmp_path: Path, text: str) -> None:
