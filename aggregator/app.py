@@ -23,6 +23,7 @@ from aggregator.model import (
     Edition,
     Rhythm,
     Seed,
+    Source,
     SourceHealth,
     Visit,
 )
@@ -259,7 +260,8 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
 def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Collector, Engine], now: datetime) -> App:
     """One subject's part: sources enlisted, seeds planted, and what is stored judged anew if the rules changed."""
     settling, (collector, engine) = rules(config, subject), reading
-    store.enlist(config.listed(enabled=True), config.listed(enabled=False), now)
+    listed = config.listed(enabled=True)
+    store.enlist(listed, config.listed(enabled=False), now)
     store.outbox.enlist([channel.name for channel in config.channels()], now)
     plant(store, settling, subject.seeds, config.feed.publish_seed, now)
     judge, rejudged = _keep_up(store, settling, subject.judge, config, now)
@@ -270,7 +272,7 @@ def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Colle
         engine=engine,
         rules=settling,
         publisher=FolderPublisher(config.resolve(config.feed.output)),
-        frame=replace(_frame(config, _begun(store, now)), rights=store.rights()),
+        frame=replace(_frame(config, listed, _begun(store, now)), rights=store.rights()),
         outbox=store.outbox,
         cuts=_cuts(config, subject),
         rejudged=rejudged,
@@ -378,14 +380,14 @@ def _cuts(config: Config, subject: Subject) -> Cuts:
     return Cuts(subject.told, tuple(map(saved, config.slice)))
 
 
-def _frame(config: Config, begun: datetime) -> Edition:
+def _frame(config: Config, listed: tuple[Source, ...], begun: datetime) -> Edition:
     return Edition(
         title=config.feed.title,
         link=config.feed.link if config.feed.link.endswith("/") else config.feed.link + "/",
         description=config.feed.description,
         language=config.feed.language,
         stories=(),
-        sources=config.listed(enabled=True),
+        sources=listed,
         updated=begun,
         excerpt_characters=config.feed.excerpt_characters,
         hub=config.push.hub,

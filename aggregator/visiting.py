@@ -67,7 +67,7 @@ def hire(config: Config, clock: Clock) -> Iterator[Crew | None]:
 
 def _preloaded(config: Config) -> tuple[str, ...]:
     """What all reading processes share; that which tells languages only where a source does not name its own."""
-    told = all(source.language for source in config.listed(enabled=True))
+    told = all(table.language for table in config.source if table.enabled)
     return ("aggregator.parse", "feedparser") if told else ("aggregator.parse", "feedparser", "aggregator.nursery")
 
 

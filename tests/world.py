@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -128,4 +127,4 @@ def _configured(folder: Path, settings: str) -> Config:
 
 
 def _frame(config: Config, sources: Sequence[Source]) -> Edition:
-    return replace(application._frame(config, NOW), sources=tuple(sources))
+    return application._frame(config, tuple(sources), NOW)
