@@ -49,8 +49,14 @@ def trouble(one: SourceHealth) -> str:
 
 def remark(one: SourceHealth) -> str:
     """What there is to know of a source beside figures: what is wrong, where it went, why it is next due when it is."""
-    moved = f"redirects for good to {without_password(one.moved_to)}" if one.moved_to else ""
-    return "; ".join(said for said in (trouble(one), moved, one.why) if said)
+    return "; ".join(said for said in (trouble(one), _moved(one), one.why) if said)
+
+
+def _moved(one: SourceHealth) -> str:
+    if not one.moved_to:
+        return ""
+    said = f"redirects for good to {without_password(one.moved_to)}"
+    return f"{said}, and is asked there" if one.adopted else f"{said}, and is asked there once that has held for days"
 
 
 def state(one: SourceHealth, now: datetime) -> State:
@@ -107,6 +113,11 @@ class Overview:
         return self.now - last > SILENT_AFTER
 
     @property
+    def _why_silent(self) -> str:
+        answered = any(one.enabled and one.status for one in self.sources)
+        return ", though servers answer" if answered else ": is this machine online?"
+
+    @property
     def late(self) -> timedelta:
         """How long the source that has waited longest has been due."""
         due = [self.now - one.next_due for one in self.sources if one.enabled and one.next_due]
@@ -114,7 +125,7 @@ class Overview:
 
     def worries(self) -> list[str]:
         """What the operator should look at, a sentence each; empty when all is well."""
-        said = ["no source could be read for long: is this machine online?"] if self.silent else []
+        said = [f"no source could be read for long{self._why_silent}"] if self.silent else []
         for one in self.sources:
             match state(one, self.now):
                 case State.FAILING if one.failures >= FAILURES or one.found:

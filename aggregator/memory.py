@@ -758,6 +758,8 @@ def _health(one: _Sourced, items: Iterable[StoredItem]) -> SourceHealth:
         seen=len(own),
         kept=sum(stored.story is not None for stored in own),
         moved_to=one.rhythm.moved_to,
+        status=one.rhythm.status,
+        adopted=adopted(one.rhythm) is not None,
         came=one.came,
         found=one.rhythm.found or None,
     )

@@ -615,6 +615,8 @@ class SourceHealth:
     moved_to: str | None = None  # where its address redirects for good, adopted or not yet
     came: str = ""  # what came of the last visit, in words; a failure's are in `problem`
     found: str | None = None  # feed that its site names since its own vanished
+    status: int | None = None  # HTTP status of the last failure; None: it went well, or no answer came
+    adopted: bool = False  # `moved_to` is asked in place of its address
 
 
 @dataclass(frozen=True, slots=True)

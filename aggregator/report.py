@@ -31,6 +31,7 @@ from aggregator.model import (
     Verdict,
 )
 from aggregator.normalise import without_password
+from aggregator.pace import adopted
 from aggregator.press import Published
 from aggregator.settle import Rejudged, Settled
 from aggregator.spans import ago, ahead
@@ -42,7 +43,15 @@ def line(settled: Settled) -> str:
     """One visit in one line: to which source, what came of it, when it is due again, and why."""
     plan = settled.plan
     again = f"next {ahead(plan.due, settled.visit.finished)}, {plan.why}"
-    return f"{settled.visit.source.name}: {said(settled)}; {again}"
+    return f"{settled.visit.source.name}: {said(settled)}; {_adopts(settled)}{again}"
+
+
+def _adopts(settled: Settled) -> str:
+    """That a move has held for long enough, said at the visit that found it so."""
+    target = adopted(settled.plan.rhythm)
+    if target is None or target != settled.visit.moved_to:
+        return ""
+    return f"it has redirected for good to {without_password(target)} for days, and is asked there from now on; "
 
 
 def said(settled: Settled) -> str:

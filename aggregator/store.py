@@ -579,4 +579,6 @@ def _health_of(row: Any, source: Source, seen: int, kept: int) -> SourceHealth:
         moved_to=row.moved_to,
         came=row.came,
         found=row.found or None,
+        status=row.status,
+        adopted=row.address is not None,
     )

@@ -678,12 +678,18 @@ def test_permanent_move_is_adopted_after_days_and_told(guest: Guest, status: int
     """Three visits over three days ask the old address first; then it is asked no more, and status names the new."""
     guest.lab.route("/feed", Reply(status, (("Location", "/new"),)))
     guest.lab.route("/new", document())
+    guest.visit()
+    assert "/new, and is asked there once that has held for days" in guest.overview()
     first = [request.path for _, request in guest.live(2 * DAY)]
     assert first == ["/feed", "/new"] * (len(first) // 2)
     assert len(first) > 6
-    guest.live(3 * DAY)
+    said: list[str] = []
+    while not any("and is asked there from now on" in line for line in said):
+        assert guest.clock.now() < NOW + 5 * DAY
+        said = [report.line(one) for one in guest.visit(HOUR)]
+    assert guest.clock.now() >= NOW + 3 * DAY
     assert {request.path for _, request in guest.live(2 * DAY)} == {"/new"}
-    assert f"redirects for good to {guest.lab.url('/new')}" in guest.overview()
+    assert f"redirects for good to {guest.lab.url('/new')}, and is asked there;" in guest.overview()
 
 
 @pytest.mark.parametrize(
@@ -698,6 +704,15 @@ def test_other_redirects_are_never_adopted(guest: Guest, status: int, target: Re
 
 
 # What the operator sees
+
+
+def test_whether_this_machine_is_online_is_asked_only_where_no_server_answers(guest: Guest) -> None:
+    """All sources failing is one thing where servers say no, another where nobody says anything."""
+    guest.lab.route("/feed", *3 * [Reply(403)], reset)
+    guest.live(DAY)
+    assert "no source could be read for long, though servers answer" in guest.overview()
+    guest.live(2 * DAY)
+    assert "no source could be read for long: is this machine online?" in guest.overview()
 
 
 def test_status_and_log_say_what_came_and_why(guest: Guest) -> None:
