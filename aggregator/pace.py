@@ -130,7 +130,8 @@ def _well(rhythm: Rhythm, visit: Visit, bounds: Bounds, source: Source) -> tuple
     )
     if source.interval is not None:
         return source.interval, as_configured(source.interval), after
-    return *_usual(after, visit, bounds), after
+    said = _rate(after, visit) if rhythm.interval else "how often something new comes is not known yet"
+    return *_usual(after, said, bounds), after
 
 
 def _brought(visit: Visit) -> tuple[int, int]:
@@ -139,10 +140,10 @@ def _brought(visit: Visit) -> tuple[int, int]:
     return len(judged), sum(one.verdict.decision is Decision.KEPT for one in judged)
 
 
-def _usual(after: Rhythm, visit: Visit, bounds: Bounds) -> tuple[timedelta, str]:
-    """The longest of what the server, the feed and experience suggest."""
+def _usual(after: Rhythm, said: str, bounds: Bounds) -> tuple[timedelta, str]:
+    """The longest of what the server, the feed and experience, which says so much, suggest."""
     experience = after.interval or FLOOR
-    choices = [(experience, f"{_rate(after, visit)}: asked every {_words(experience)}")]
+    choices = [(experience, f"{said}: asked every {_words(experience)}")]
     wishes = ((after.fresh_for, "the server", "max-age or Expires"), (after.ttl, "the feed", "ttl or sy:updatePeriod"))
     stated = [(wish, who, how) for wish, who, how in wishes if wish]
     choices += [_granted(wish, f"asked for by {who} ({how})", bounds) for wish, who, how in stated if wish > bounds.min]

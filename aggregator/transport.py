@@ -34,9 +34,9 @@ from aggregator.faults import Fault, Trouble
 http.client._MAXHEADERS = 256  # type: ignore[attr-defined]
 
 
-# Seconds that a connection waits for its next request: long enough for the next feed of a host, and shorter than
+# Seconds that a connection waits for its next request: long enough for the next feed of a host, and shorter than most
 # servers keep one (gunicorn 2, Apache and Node 5, nginx 75), so that hardly one is closed under a request.
-_KEPT = 1.5
+_KEPT = 4.0
 
 
 class Transport(HTTPAdapter):
