@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from aggregator import pipeline
-from aggregator.app import Subject, load_subject, plant, rules
+from aggregator.app import Subject, load_subject, open_store, plant, rules
 from aggregator.config import Config
+from aggregator.database import unused
 from aggregator.errors import NotFoundError
 from aggregator.evaluate import Evaluation, Labelled, predict, score
 from aggregator.model import (
@@ -24,6 +25,7 @@ from aggregator.model import (
     Refused,
     Source,
     Task,
+    Unchanged,
 )
 from aggregator.normalise import without_password
 from aggregator.ports import Clock, Store
@@ -33,13 +35,17 @@ from aggregator.visiting import lane, reading
 
 
 def try_sources(config: Config, subjects: Sequence[Subject], clock: Clock) -> Iterator[tuple[bool, str]]:
-    """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words."""
+    """Visit each enabled source once, remembering nothing: whether it failed, and what came, in words.
+
+    As politely as ever: with what is known of it where there is a store, and not where its host asked for a pause.
+    """
     with reading(config, subjects[0].judge, clock) as (collector, engine):
         if config.subject:
             each = zip(subjects, config.each(), strict=True)
             panel = tuple(pipeline.Listener(subject.judge, config.closed_to(own)) for subject, own in each)
             collector = replace(collector, panel=panel)
-        tasks = [Task(source) for source in config.listed(enabled=True)]
+        tasks, left = _tasks(config, clock.now())
+        yield from ((False, f"left    {name}: {why}") for name, why in left)
         for visit in engine.map(partial(pipeline.collect, collector), tasks, lane):
             match visit.outcome:
                 case Failed(message=message):
@@ -47,8 +53,24 @@ def try_sources(config: Config, subjects: Sequence[Subject], clock: Clock) -> It
                 case Changed(judged=judged) if judged:
                     kept = sum(one.verdict.decision is Decision.KEPT for one in judged)
                     yield False, f"ok      {visit.source.name}: {len(judged)} items, {kept} on the subject"
+                case Unchanged(by=by):
+                    yield False, f"ok      {visit.source.name}: unchanged since its last visit ({by})"
+                case Changed(entries=entries) if entries:
+                    yield False, f"ok      {visit.source.name}: nothing new among {len(entries)} entries"
                 case _:
                     yield True, f"empty   {visit.source.name}: the feed answers, but holds no entry"
+
+
+def _tasks(config: Config, now: datetime) -> tuple[list[Task], list[tuple[str, str]]]:
+    """What to ask, with what is known of it; and by name, which sources are to be left alone, and why."""
+    listed = config.listed(enabled=True)
+    if unused(config.store_url):
+        return [Task(source) for source in listed], []
+    with open_store(config) as store:
+        known = {task.source.url: task for task in store.claim(now, timedelta(0), everything=True)}
+        busy = {one.source.url: one.why for one in store.health() if one.source.url not in known and one.enabled}
+    tasks = [replace(known.get(source.url, Task(source)), source=source) for source in listed if source.url not in busy]
+    return tasks, [(source.name, busy[source.url]) for source in listed if source.url in busy]
 
 
 def find_feed(config: Config, url: str, clock: Clock, kind: str = "feed") -> tuple[str, FeedHead]:

@@ -55,7 +55,8 @@ CRITERIA = {
     "the source's own interval is the operator's word": "test_own_interval_is_the_operators_word "
     "test_an_interval_of_its_own_holds_from_when_it_is_given",
     "Retry-After in seconds and as a date, on 429, 503 and 403": "test_retry_after_is_waited_out",
-    "Retry-After holds for a manual run, too": "test_manual_run_is_conditional_and_heeds_retry_after",
+    "Retry-After holds for a manual run, too": "test_manual_run_is_conditional_and_heeds_retry_after "
+    "test_a_check_online_is_conditional_and_heeds_retry_after",
     "a host that asks for a pause is left alone with all its feeds": "test_throttling_host_is_left_alone_as_a_whole",
     "repeated throttling is answered by ever longer waits": "test_repeated_throttling_slows_down",
     "a restart polls nothing early": "test_restart_polls_nothing_early",
@@ -554,6 +555,25 @@ def test_manual_run_is_conditional_and_heeds_retry_after(guest: Guest) -> None:
     (request,) = guest.asks(MINUTE, everything=True)
     assert conditions(request)[0] == '"a"'
     assert not guest.asks(HOUR, everything=True)
+
+
+def test_a_check_online_is_conditional_and_heeds_retry_after(tmp_path: Path, lab: Lab) -> None:
+    """`check --online` asks with what the store knows, and not who wants to be left alone; it puts nothing off."""
+    paused = Reply(503, (("Retry-After", "7200"),))
+    lab.route("/feed", document(("ETag", '"a"')), not_modified())
+    configure(
+        tmp_path, {"News": lab.url("/feed"), "Busy": lab.route("/busy", paused).replace("localhost", "127.0.0.1")}
+    )
+    aggregator(tmp_path, "run", "--once")
+    before = aggregator(tmp_path, "status", "--json").stdout
+    done = aggregator(tmp_path, "check", "--online")
+    assert [conditions(request)[0] for request in lab.seen("/feed")] == [None, '"a"']
+    assert len(lab.seen("/busy")) == 1
+    assert "ok      News: unchanged since its last visit (304)" in done.stdout
+    assert "left    Busy: the server asks for a pause of 2 hours (Retry-After)" in done.stdout
+    assert done.returncode == 0
+    after = aggregator(tmp_path, "status", "--json").stdout
+    assert re.findall(r'"next_due": .*', before) == re.findall(r'"next_due": .*', after)
 
 
 def test_a_pause_that_a_host_asked_for_holds_for_all_who_share_the_store(
