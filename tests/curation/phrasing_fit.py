@@ -94,8 +94,11 @@ COMMON = frozenset(
         "tens-of-soldiers",
     ]
 )
-# Batches of items that are left out together, by the first letter of their ids; D: the given ones.
-TOGETHER = ("D", "MUV", "LBN", "PQ", "RST", "WXY", "ZFKO", "G", "J", "A", "C", "I")
+# Batches of items that are left out together, by the letters that their ids begin with; D: the given ones.
+TOGETHER = (
+    *("D", "M U V", "L B N", "P Q", "R S T", "W X Y", "Z F K O", "G", "J", "A", "C"),
+    *("IA", "IC", "ID", "IE", "IF"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def labelled() -> list[Example]:
 
 
 def _example(one: Labelled) -> Example:
-    return Example(one.item, one.relevant, one.item.id[0])
+    return Example(one.item, one.relevant, one.item.id.rstrip("0123456789"))
 
 
 def headlines(file: Path) -> list[Example]:
@@ -150,8 +153,8 @@ def held_out(examples: Sequence[Example], rows: Any) -> np.ndarray:
     truth = np.array([one.relevant for one in examples])
     parts = np.array([one.part for one in examples])
     odds = np.zeros(len(examples))
-    for left_out in (*map(list, TOGETHER), *([str(part)] for part in range(PARTS))):
-        out = np.isin(parts, left_out)
+    for left_out in (*TOGETHER, *map(str, range(PARTS))):
+        out = np.isin(parts, left_out.split())
         odds[out] = SCALE * fit(rows[~out], truth[~out]).decision_function(rows[out])
     return odds
 
@@ -185,7 +188,7 @@ def measure(examples: Sequence[Example], odds: np.ndarray) -> None:
             named = judge.names(one.item)
             looked = pack.bias <= before < 0 and not named.isdisjoint(asked)
             kept = verdict.decision is Decision.KEPT
-            group = next((name for name in TOGETHER if one.part and one.part in name), "")
+            group = next((name for name in TOGETHER if one.part in name.split()), "")
             whole = "headlines" if one.part.isdigit() else "labelled" if group else ""
             for name in filter(None, (whole, group)):
                 count(scores[name][0], kept, one.relevant)
