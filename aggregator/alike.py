@@ -6,7 +6,7 @@ import json
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from aggregator.errors import ConfigError
 from aggregator.meaning import MODEL, Meaning, Vector, dot
 from aggregator.model import Item
 
-_REMEMBERED = 4_000  # vectors of 1.5 kB
+_REMEMBERED = 2_000  # items, with two vectors of 1.5 kB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,21 @@ class Learned:
     features: Mapping[str, float]  # those of likeness.py, and those of `meant`
 
 
+@dataclass(frozen=True, slots=True)
+class Cosines:
+    """Each -1..1, about 0 for two stories that have only the subject in common; the same either way round."""
+
+    whole: float  # of title and summary
+    titles: float
+    crosswise: float  # of one's title and all of the other, the better way round: a headline that the other tells
+
+
 class Alike:
     """Compares items by their vectors. Picklable; holds no state but a cache."""
 
     def __init__(self, meaning: Meaning, learned: Learned) -> None:
         self._meaning, self._learned = meaning, learned
-        self._vector = lru_cache(_REMEMBERED)(self._turn)
+        self._vectors = lru_cache(_REMEMBERED)(self._turn)
 
     def __reduce__(self) -> tuple[type[Alike], tuple[Meaning, Learned]]:
         return Alike, (self._meaning, self._learned)
@@ -43,9 +52,11 @@ class Alike:
         """The same in each process, for what was done with it is not done again."""
         return f"Alike({self._learned!r})"
 
-    def of(self, one: Item, other: Item) -> float:
-        """-1..1, about 0 for two stories that have only the subject in common; the same either way round."""
-        return dot(self._vector(one), self._vector(other))
+    def of(self, one: Item, other: Item) -> Cosines:
+        """How alike the vectors of two items are."""
+        (title, text), (other_title, other_text) = self._vectors(one), self._vectors(other)
+        crosswise = max(dot(title, other_text), dot(text, other_title))
+        return Cosines(dot(text, other_text), dot(title, other_title), crosswise)
 
     def log_odds(self, values: Mapping[str, float], one: Item, other: Item) -> float:
         """For the same events (positive) or against (negative); `values`: what likeness.features makes of the two."""
@@ -53,13 +64,20 @@ class Alike:
         told = {**values, **meant(self.of(one, other), "across" in values)}
         return self._learned.bias + sum(known.get(name, 0.0) * value for name, value in told.items())
 
-    def _turn(self, item: Item) -> Vector:
-        return _from_centre(self._meaning.vector(bare(item)), self._learned.centre)
+    def _turn(self, item: Item) -> tuple[Vector, Vector]:
+        """Of its title, and of all that it tells."""
+        whole = bare(item)
+        title = replace(whole, summary="", body="")
+        return self._centred(title), self._centred(whole)
+
+    def _centred(self, item: Item) -> Vector:
+        return _from_centre(self._meaning.vector(item), self._learned.centre)
 
 
-def meant(alike: float, across: bool) -> dict[str, float]:
+def meant(alike: Cosines, across: bool) -> dict[str, float]:
     """What vectors add to the features: they say more where the wording cannot be compared."""
-    return {"meaning": 3 * alike, "meaning.across": 3 * alike * across}
+    values = {"meaning": 3 * alike.whole, "meaning.titles": 3 * alike.titles, "meaning.crosswise": 3 * alike.crosswise}
+    return values | {f"{name}.across": value * across for name, value in values.items()}
 
 
 def _from_centre(vector: Vector, centre: Vector) -> Sequence[float]:

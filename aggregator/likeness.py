@@ -100,10 +100,7 @@ def marked(one: Facts, other: Facts) -> bool:
 def features(one: Facts, other: Facts, days: float | None, rarity: Rarity) -> dict[str, float]:
     """Name → value, about 0..3 each; symmetric in the two texts."""
     across = not same_language(one, other)
-    values = _concepts(one, other, rarity) | _marks(one, other, rarity)
-    apart = _UNDATED if days is None else min(days, 30.0)
-    values["days"] = math.log1p(apart) / 3.4
-    values["days.week"] = float(apart > 8)
+    values = _concepts(one, other, rarity) | _marks(one, other, rarity) | nearness(days)
     if across:
         values["across"] = 1.0
         values["across.overlap"] = values["overlap"]
@@ -116,6 +113,12 @@ def features(one: Facts, other: Facts, days: float | None, rarity: Rarity) -> di
         values["title_wording"] = cosine(one.title_grams, other.title_grams)
         values["wording2"] = same * same * 4
     return values
+
+
+def nearness(days: float | None) -> dict[str, float]:
+    """The features that tell how far apart two texts are dated, and no others do."""
+    apart = _UNDATED if days is None else min(days, 30.0)
+    return {"days": math.log1p(apart) / 3.4, "days.week": float(apart > 8)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ _SAME_TEXT = 0.90  # cosine of trigrams; 0.85 took other editions of yearly figu
 _SAME_TITLE = 93.0  # rapidfuzz ratio; titles of eight words that differ in one number reach 92
 _COMPARED = 12  # members of a story that an item is compared with
 _FAR_OFF = 3.0  # log-odds: stories that are so far below the threshold for the item itself are not looked at again
-_DOUBT = -8.0, 8.0  # log-odds by words alone between which vectors are asked for
+_DOUBT = 8.0  # log-odds by words alone, for or against, below which vectors are asked for
 # Texts read and pairs weighed, for one refresh asks for each several times. A text takes some 40 kB, so that a daemon
 # which remembered them from refresh to refresh grew by 15 MB a month.
 _REMEMBERED = 5_000
@@ -275,7 +275,7 @@ class Folder:
     def _weigh_anew(self, one: Item, other: Item, any_age: bool) -> float:
         a, b, days = self.facts(one), self.facts(other), days_apart(one, other, any_age)
         odds = log_odds(a, b, days)
-        if self._alike is None or any_age or not _DOUBT[0] < odds < _DOUBT[1]:
+        if self._alike is None or any_age or not in_doubt(odds):
             return odds
         return self._alike.log_odds(features(a, b, days, weights().rarity), one, other)
 
@@ -284,7 +284,7 @@ class Folder:
         details = shared_details(self.facts(one), self.facts(other))
         if self._alike is None or any_age:
             return details
-        return (*details, f"meaning: {self._alike.of(one, other):.2f}")
+        return (*details, f"meaning: {self._alike.of(one, other).whole:.2f}")
 
     def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
         """The same for a group of items taken as one telling."""
@@ -297,6 +297,11 @@ class Folder:
         any_age = best.seed or other.seed
         scores = [self.log_odds(a, b, any_age) for a in compared(best) for b in compared(other)]
         return sum(scores) / len(scores) >= self.bar(any_age) - 0.5
+
+
+def in_doubt(odds: float) -> bool:
+    """Whether log-odds by words alone leave so much open that vectors are asked for."""
+    return abs(odds) < _DOUBT
 
 
 def compared(story: StoredStory) -> list[Item]:

@@ -198,10 +198,15 @@ FLOATER_JA = item(
 def test_repeats_tell_a_seed_together() -> None:
     """Where no telling alone says enough to be a seed's, what all of them say may: their story joins it."""
     seed = story(FOAM, id="urn:seed", seed=True, lead=None)
+    thin = item(
+        "発泡スチロールを体に巻いた北朝鮮の男性、海を渡る",
+        "韓国当局は、男性を約10時間かけて救助したと明らかにした。",
+        "ja",
+    )
     assert isinstance(place(FLOATER, seed), Founds)
-    assert isinstance(place(FLOATER_JA, seed), Founds)
+    assert isinstance(place(thin, seed), Founds)
     first = replace(story(FLOATER), told=None)
-    placed = place(FLOATER_JA, first, seed)
+    placed = place(thin, first, seed)
     assert isinstance(placed, Joins)
     assert {placed.story, *(id for id, _ in placed.merges)} == {"urn:uuid:1", "urn:seed"}
 

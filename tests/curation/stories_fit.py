@@ -1,6 +1,7 @@
 """Learn the weights of aggregator/likeness.py from labelled items, and say how well they do on events held out.
 
     python tests/curation/stories_fit.py            measure by cross-validation, whole events held out
+    python tests/curation/stories_fit.py --further  the same on the further items that the fit learns from
     python tests/curation/stories_fit.py --unseen   measure the weights that ship on files that nothing learned from
     python tests/curation/stories_fit.py --write    fit on everything and write aggregator/lexicon/likeness.json
     ... --meaning                                   the same with vectors; writes packs/….likeness.json
@@ -19,6 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 
@@ -31,21 +33,22 @@ sys.path.insert(0, str(ROOT))
 from aggregator.alike import Alike, Learned, load_alike, meant  # noqa: E402
 from aggregator.facts import Facts, pooled  # noqa: E402
 from aggregator.grouping import Near, group, order  # noqa: E402
-from aggregator.likeness import Rarity, features  # noqa: E402
+from aggregator.likeness import Rarity, features, nearness, weights  # noqa: E402
 from aggregator.meaning import MODEL, Meaning, installed  # noqa: E402
 from aggregator.model import Decision, Item, StoredItem, StoredStory, Verdict  # noqa: E402
 from aggregator.seeds import load_seeds  # noqa: E402
-from aggregator.stories import Folder, days_apart, seed_item  # noqa: E402
+from aggregator.stories import Folder, days_apart, in_doubt, seed_item  # noqa: E402
 
 DATA = ROOT / "tests" / "data" / "curation"
-MORE = ("stories_more", "items_more")  # half of their events are kept out of every fit
-UNSEEN = ("stories_unseen", "items_unseen")
+GIVEN, FURTHER, UNSEEN = "items", ("stories_more", "items_more"), ("stories_unseen", "items_unseen")
 WEIGHTS = ROOT / "aggregator" / "lexicon" / "likeness.json"
 PACK = "north-korean-defectors"
 SENSED = ROOT / "aggregator" / "packs" / f"{PACK}.likeness.json"
 FOLDS = 5
 FOLD_PAIRS = tuple(combinations_with_replacement(range(FOLDS), 2))
 START = datetime(2026, 10, 1, tzinfo=UTC)
+STRICT = 0.3  # inverse of the penalty
+STRANGERS = 60  # what the pairs of different events weigh in a file for each of one event, as in the given items
 
 
 Models = dict[tuple[int, int], LogisticRegression]  # for each two folds, what saw neither
@@ -133,35 +136,35 @@ def centre(items: Sequence[Labelled]) -> list[float]:
 
 
 class Pairs:
-    """All pairs of some items as rows of numbers."""
+    """All pairs of some items as rows of numbers; what does not follow from dates is worked out once."""
 
-    def __init__(self, folder: Folder, items: Sequence[Labelled], rarity: Rarity, alike: Alike | None = None) -> None:
-        self.items = items
-        self.index = [(a, b) for a, b in combinations(range(len(items)), 2)]
-        rows = []
+    def __init__(
+        self, name: str, folder: Folder, items: Sequence[Labelled], rarity: Rarity, alike: Alike | None = None
+    ) -> None:
+        self.name, self.items = name, items
+        self.index = list(combinations(range(len(items)), 2))
         facts = [folder.facts(one.item) for one in items]
-        for a, b in self.index:
-            apart = days_apart(items[a].item, items[b].item, any_age=False)
-            row = features(facts[a], facts[b], apart, rarity)
+        columns: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(self.index), np.float32))
+        for row, (a, b) in enumerate(self.index):
+            values = features(facts[a], facts[b], None, rarity)
             if alike:
-                row |= meant(alike.of(items[a].item, items[b].item), "across" in row)
-            rows.append(row)
-        self.rows = rows
+                values |= meant(alike.of(items[a].item, items[b].item), "across" in values)
+            for feature, value in values.items():
+                columns[feature][row] = value
+        self.columns = dict(columns)
         self.same = np.array([items[a].event == items[b].event for a, b in self.index])
-        self.folds = np.array([(fold_of(items[a].event), fold_of(items[b].event)) for a, b in self.index])
+        self.folds = np.sort([(fold_of(items[a].event), fold_of(items[b].event)) for a, b in self.index])
 
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """Of each pair in a fit, so that a file of many events says no more against a pair than one of few."""
+        return np.where(self.same, 1.0, STRANGERS * self.same.sum() / (~self.same).sum())
 
-def matrix(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
-    place = {name: n for n, name in enumerate(names)}
-    table = np.zeros((len(rows), len(names)))
-    for r, row in enumerate(rows):
-        for name in place.keys() & row.keys():
-            table[r, place[name]] = row[name]
-    return table
-
-
-def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None, c: float = 0.3) -> LogisticRegression:
-    return LogisticRegression(C=c, max_iter=3000).fit(x, y, sample_weight=weight)
+    def matrix(self, dated: Sequence[Labelled], names: Sequence[str], *, any_age: bool = False) -> np.ndarray:
+        """Rows of the named features, the items dated as these are."""
+        apart = [nearness(days_apart(dated[a].item, dated[b].item, any_age)) for a, b in self.index]
+        columns = self.columns | {name: np.array([near[name] for near in apart]) for name in apart[0]}
+        return np.column_stack([columns.get(name, np.zeros(len(apart))) for name in names])
 
 
 # The labelled items hold few pairs that only the stage of an affair tells apart; that these are different stories is
@@ -186,37 +189,41 @@ class Held:
     names: Sequence[str]  # of the features
     rarity: Rarity
 
-    def apply(self, target: Pairs) -> Table:
+    def apply(self, pairs: Pairs, dated: Sequence[Labelled], *, any_age: bool) -> Table:
         """Log-odds of each pair."""
-        x = matrix(target.rows, self.names)
-        values = {pair: model.decision_function(x) for pair, model in self.models.items()}
-        scores = {}
-        for row, (a, b) in enumerate(target.index):
-            one, other = sorted(map(int, target.folds[row]))
-            left, right = target.items[a].item.id, target.items[b].item.id
-            scores[left, right] = scores[right, left] = float(values[one, other][row])
-        return scores
+        x, scores = pairs.matrix(dated, self.names, any_age=any_age), np.zeros(len(pairs.index))
+        for folds, model in self.models.items():
+            here = (pairs.folds == folds).all(axis=1)
+            if here.any():
+                scores[here] = model.decision_function(x[here])
+        ids = [one.item.id for one in dated]
+        told = {(ids[a], ids[b]): float(score) for (a, b), score in zip(pairs.index, scores, strict=True)}
+        return told | {(b, a): score for (a, b), score in told.items()}
 
     def weigh(self, values: Mapping[str, float], fold: int, other: int) -> float:
         """Log-odds of one pair between two folds."""
-        row = matrix([{name: values.get(name, 0.0) for name in self.names}], self.names)
+        row = np.array([[values.get(name, 0.0) for name in self.names]])
         return float(self.models[min(fold, other), max(fold, other)].decision_function(row)[0])
 
 
 class Scored(Folder):
     """A folder that takes its log-odds from a table, those of groups from models, instead of the weights that ship.
 
-    `sensed`: models that know vectors, too, for what is no seed's.
+    `sensed`: models that know vectors, too, for what is no seed's and words leave in doubt.
     """
 
-    def __init__(self, held: Held, dated: Pairs, threshold: float, sensed: Held | None = None) -> None:
+    def __init__(self, held: Held, pairs: Pairs, dated: Sequence[Labelled], sensed: Held | None = None) -> None:
         super().__init__()
-        self.held, self.scores, self.threshold = held, held.apply(dated), threshold
-        self.sensed = sensed.apply(dated) if sensed else self.scores
-        self.folds = {one.item.id: fold_of(one.event) for one in dated.items}
+        self.held, self.words = held, held.apply(pairs, dated, any_age=False)
+        self.any_age = held.apply(pairs, dated, any_age=True)
+        self.sensed = sensed.apply(pairs, dated, any_age=False) if sensed else self.words
+        self.folds = {one.item.id: fold_of(one.event) for one in dated}
 
     def log_odds(self, one: Item, other: Item, any_age: bool) -> float:
-        return (self.scores if any_age else self.sensed)[one.id, other.id]
+        pair = one.id, other.id
+        if any_age:
+            return self.any_age[pair]
+        return self.sensed[pair] if in_doubt(self.words[pair]) else self.words[pair]
 
     def pooled_odds(self, group: Sequence[Item], other: Item, days: float | None) -> float:
         together = pooled([self.facts(one) for one in group])
@@ -295,39 +302,52 @@ def variants(items: Sequence[Labelled], draws: int) -> list[tuple[str, list[Labe
     ]
 
 
-def further(*, held_back: bool) -> list[list[Labelled]]:
-    """The further files' events that fits see, or those that none sees, each file with the seeds that it repeats.
+def given() -> tuple[str, list[Labelled]]:
+    """The given items, with the seeds that they repeat."""
+    items = load(DATA / f"{GIVEN}.jsonl")
+    return GIVEN, items + told_before(items)
 
-    Files stay apart: an event that two of them tell has a name in each.
+
+def further() -> list[tuple[str, list[Labelled]]]:
+    """What else fits learn from, with the seeds that each repeats.
+
+    Twins stay apart, by the letters that their ids begin with: an event that two of them tell has a name in each.
     """
-    read = [load(DATA / f"{name}.jsonl") for name in MORE]
-    parts = [[one for one in items if hidden(one.event) == held_back] for items in read]
-    return [[*part, *told_before(part)] for part in parts]
-
-
-def prepare(groups: Sequence[Sequence[Labelled]], rarity: Rarity, alike: Alike | None = None) -> list[Pairs]:
-    """Training rows: the pairs within each group of items, in a few datings."""
-    folder = Folder()
-    return [Pairs(folder, items, rarity, alike) for group in groups for _, items in variants(group, 1)]
+    stories, twins = (load(DATA / f"{name}.jsonl") for name in FURTHER)
+    batches: dict[str, list[Labelled]] = defaultdict(list)
+    for one in twins:
+        batches[one.item.id.rstrip("0123456789")].append(one)
+    return [(name, items + told_before(items)) for name, items in [(FURTHER[0], stories), *sorted(batches.items())]]
 
 
 def names_of(sets: Sequence[Pairs]) -> list[str]:
-    return sorted({name for pairs in sets for row in pairs.rows for name in row})
+    return sorted({name for pairs in sets for name in pairs.columns})
 
 
-def held_out_models(main_sets: Sequence[Pairs], extra_sets: Sequence[Pairs], names: Sequence[str], c: float) -> Models:
-    """For each two folds, a model that saw neither."""
-    x_main = np.vstack([matrix(p.rows, names) for p in main_sets])
-    y_main = np.concatenate([p.same for p in main_sets])
-    folds = np.vstack([p.folds for p in main_sets])
-    x_extra = np.vstack([matrix(p.rows, names) for p in extra_sets]) if extra_sets else np.zeros((0, len(names)))
-    y_extra = np.concatenate([p.same for p in extra_sets]) if extra_sets else np.zeros(0, dtype=bool)
-    models: Models = {}
-    for pair in FOLD_PAIRS:
-        keep = ~np.isin(folds, pair).any(axis=1)
-        y = np.concatenate([y_main[keep], y_extra])
-        models[pair] = informed(fit(np.vstack([x_main[keep], x_extra]), y, c=c), names)
-    return models
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a fit learns from: the pairs of each file in a few datings."""
+
+    x: np.ndarray
+    same: np.ndarray
+    weight: np.ndarray
+    folds: np.ndarray
+
+    def fit(self, names: Sequence[str], without: tuple[int, ...] = ()) -> LogisticRegression:
+        """What all pairs teach of which neither side is in the folds `without`."""
+        keep = ~np.isin(self.folds, without).any(axis=1)
+        model = LogisticRegression(C=STRICT, max_iter=3000)
+        return informed(model.fit(self.x[keep], self.same[keep], sample_weight=self.weight[keep]), names)
+
+
+def rows_of(sets: Sequence[Pairs], names: Sequence[str]) -> Rows:
+    told = [(pairs, dated) for pairs in sets for _, dated in variants(pairs.items, 1)]
+    return Rows(
+        np.vstack([pairs.matrix(dated, names) for pairs, dated in told]),
+        np.concatenate([pairs.same for pairs, _ in told]),
+        np.concatenate([pairs.weight for pairs, _ in told]),
+        np.vstack([pairs.folds for pairs, _ in told]),
+    )
 
 
 def report(label: str, results: Sequence[Score]) -> None:
@@ -350,128 +370,75 @@ def report(label: str, results: Sequence[Score]) -> None:
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--write", action="store_true")
-    ask.add_argument("--extra", action="store_true", help="measure on the half of the further items that no fit sees")
+    ask.add_argument("--further", action="store_true", help="measure on the further items that the fit learns from")
     ask.add_argument("--unseen", action="store_true", help="measure the weights that ship on what nothing learned from")
     ask.add_argument("--meaning", action="store_true", help="with the vectors of the extra semantic")
-    ask.add_argument("-c", type=float, default=0.3)
-    ask.add_argument("--thresholds", type=float, nargs="*", default=[-0.5, 0.0, 0.5, 1.0])
+    ask.add_argument("--thresholds", type=float, nargs="*", default=[weights().threshold])
     ask.add_argument("--draws", type=int, default=2)
     ask.add_argument("--missed", nargs="*", default=[], help="ids of items that relevance misses: stories of their own")
-    ask.add_argument("--show", action="store_true")
     args = ask.parse_args()
     if args.unseen:
         folder = Folder(alike=load_alike(PACK, ROOT, meaning()) if args.meaning else None)
         for name in UNSEEN:
-            print(name)
-            measure_shipped(folder, load(DATA / f"{name}.jsonl"), args.draws)
+            measure_shipped(name, folder, load(DATA / f"{name}.jsonl"), args.draws)
         return
-    items = load(DATA / "items.jsonl")
-    items += told_before(items)
-    groups = [items, *further(held_back=False)]
-    known = [one for group in groups for one in group]
+    files = [given(), *further()]
+    known = [one for _, items in files for one in items]
     folder = Folder()
     rarity = rarities(folder.facts(one.item) for one in known)
     common = centre(known) if args.meaning else []
     alike = Alike(meaning(), Learned(MODEL, tuple(common), 0.0, {})) if args.meaning else None
-    main_sets, extra_sets = prepare(groups[:1], rarity, alike), prepare(groups[1:], rarity, alike)
-    every = names_of(main_sets + extra_sets)
+    sets = [Pairs(name, folder, items, rarity, alike) for name, items in files]
+    every = sorted({*names_of(sets), *nearness(None)})
     names = [name for name in every if not name.startswith("meaning")]
-    if args.write and args.meaning:
-        write_sensed(main_sets + extra_sets, every, common, args.c)
-    elif args.write:
-        write(main_sets + extra_sets, names, rarity, args)
-    elif args.extra:
-        helds = [
-            Held(dict.fromkeys(FOLD_PAIRS, fit_all(main_sets + extra_sets, used, args.c)), used, rarity)
-            for used in ([names, every] if alike else [names])
-        ]
-        for name, group in zip(MORE, further(held_back=True), strict=True):
-            print(name)
-            measure(helds, group, args, alike)
-    else:
-        helds = [
-            Held(held_out_models(main_sets, extra_sets, used, args.c), used, rarity)
-            for used in ([names, every] if alike else [names])
-        ]
-        measure(helds, items, args, alike)
+    if args.write:
+        learned = every if args.meaning else names
+        write(rows_of(sets, learned).fit(learned), learned, rarity, args.thresholds[0], common)
+        return
+    helds = []
+    for used in [names, every] if args.meaning else [names]:
+        rows = rows_of(sets, used)
+        helds.append(Held({pair: rows.fit(used, pair) for pair in FOLD_PAIRS}, used, rarity))
+    for pairs in sets[1:] if args.further else sets[:1]:
+        measure(helds, pairs, args)
 
 
-def fit_all(sets: Sequence[Pairs], names: Sequence[str], c: float) -> LogisticRegression:
-    x = np.vstack([matrix(pairs.rows, names) for pairs in sets])
-    return informed(fit(x, np.concatenate([pairs.same for pairs in sets]), c=c), names)
-
-
-def hidden(event: str) -> bool:
-    """Whether an event of the further items is kept out of every fit."""
-    return random.Random("hidden" + event).random() < 0.5
-
-
-def measure(helds: Sequence[Held], items: Sequence[Labelled], args: argparse.Namespace, alike: Alike | None) -> None:
-    """Fold the items in every dating and several orders of arrival, and print how well that went."""
+def measure(helds: Sequence[Held], pairs: Pairs, args: argparse.Namespace) -> None:
+    """Fold the items in every dating, and print how well that went."""
     by_label: dict[tuple[float, str], list[Score]] = defaultdict(list)
-    for label, dated in variants(items, args.draws):
-        pairs = Pairs(Folder(), dated, helds[0].rarity, alike)
-        scored = Scored(helds[0], pairs, args.thresholds[0], helds[-1])
+    for label, dated in variants(pairs.items, args.draws):
+        scored = Scored(helds[0], pairs, dated, helds[1] if len(helds) > 1 else None)
         for threshold in args.thresholds:
             scored.threshold = threshold
             got = cluster(scored, [one for one in dated if one.item.id not in args.missed])
             got |= {id: id for id in args.missed}
             by_label[threshold, label].append(score(dated, got))
-            if (
-                args.show
-                and threshold == args.thresholds[0]
-                and label == "10 days"
-                and len(by_label[threshold, label]) == 1
-            ):
-                show(dated, got, scored.scores)
-    for threshold in args.thresholds:
-        print(f"threshold {threshold}")
-        for label in ("as dated", "30 days", "10 days"):
-            report(label, by_label[threshold, label])
+    for (threshold, label), results in by_label.items():
+        report(f"{pairs.name} {threshold} {label}", results)
 
 
-def measure_shipped(folder: Folder, items: Sequence[Labelled], draws: int) -> None:
+def measure_shipped(name: str, folder: Folder, items: Sequence[Labelled], draws: int) -> None:
     """Fold items that nothing was learned from as the program does, and print how well that went."""
     by_label: dict[str, list[Score]] = defaultdict(list)
     for label, dated in variants([*items, *told_before(items)], draws):
         by_label[label].append(score(dated, cluster(folder, dated)))
     for label, results in by_label.items():
-        report(label, results)
+        report(f"{name} {label}", results)
 
 
-def show(items: Sequence[Labelled], got: Mapping[str, str], table: Mapping[tuple[str, str], float]) -> None:
-    """The mistakes: pairs wrongly put together, and those missed."""
-    for a, b in combinations([one.item for one in items], 2):
-        together = got[a.id] == got[b.id]
-        same = next(o.event for o in items if o.item is a) == next(o.event for o in items if o.item is b)
-        if together != same:
-            label = "WRONG " if together else "MISSED"
-            print(f"{label} {table[a.id, b.id]:5.1f} {a.id} {a.title[:70]} || {b.id} {b.title[:70]}")
-
-
-def write(sets: Sequence[Pairs], names: Sequence[str], rarity: Rarity, args: argparse.Namespace) -> None:
-    """Fit on everything and write the weights that ship."""
-    model = fit_all(sets, names, args.c)
+def write(
+    model: LogisticRegression, names: Sequence[str], rarity: Rarity, threshold: float, common: Sequence[float]
+) -> None:
+    """Write the weights that ship; with the vectors' centre, those that know vectors."""
     learned = {
-        "rarity": rarity.of,
         "bias": round(float(model.intercept_[0]), 3),
         "features": {name: round(float(value), 3) for name, value in zip(names, model.coef_[0], strict=True)},
-        "threshold": args.thresholds[0],
     }
-    WEIGHTS.write_text(json.dumps(learned, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    print(json.dumps(learned["features"], indent=0))
-
-
-def write_sensed(sets: Sequence[Pairs], names: Sequence[str], common: Sequence[float], c: float) -> None:
-    """The same with vectors."""
-    model = fit_all(sets, names, c)
-    learned = {
-        "model": MODEL,
-        "bias": round(float(model.intercept_[0]), 3),
-        "features": {name: round(float(value), 3) for name, value in zip(names, model.coef_[0], strict=True)},
-        "centre": common,
-    }
-    SENSED.write_text(json.dumps(learned) + "\n", "utf-8")
+    if common:
+        SENSED.write_text(json.dumps({"model": MODEL, **learned, "centre": common}) + "\n", "utf-8")
+    else:
+        table = {"rarity": rarity.of, **learned, "threshold": threshold}
+        WEIGHTS.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(json.dumps(learned["features"], indent=0))
 
 
