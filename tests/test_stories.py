@@ -217,7 +217,7 @@ def test_a_seed_is_held_against_all_that_a_story_tells() -> None:
     seed = story(FOAM, id="urn:seed", seed=True, lead=None)
     assert FOLDER.log_odds(first, FOAM, True) < -4
     told = item("북한 남성, 스티로폼 매달고 서해로 헤엄쳐 귀순", "10시간 동안 헤엄쳤고 30일 밤 구조됐다.", "ko")
-    assert FOLDER.same_story([first, FLOATER_JA, told], seed, seeded=False)
+    assert FOLDER.same_story([first, FLOATER_JA, told, FLOATER], seed, seeded=False)
 
 
 def test_a_thin_item_joins_no_seed_of_another_year() -> None:
