@@ -70,6 +70,8 @@ class Fault(Enum):
         self.sentence = sentence
 
 
+_UNASKED = frozenset({Fault.OFFLINE, Fault.NO_SUCH_HOST, Fault.UNREACHABLE, Fault.REFUSED, Fault.NO_CONNECTION})
+
 _STATUS = {
     401: Fault.UNAUTHORIZED,
     402: Fault.PAYMENT,
@@ -107,4 +109,5 @@ class Trouble(Exception):
 
     def told(self, host: str, status: int | None = None) -> Failed:
         sentence = self.fault.sentence.format_map({**self.details, "host": host, "status": status})
-        return Failed(self.fault.kind, "".join(c if c.isprintable() else "\ufffd" for c in sentence), status)
+        plain = "".join(c if c.isprintable() else "\ufffd" for c in sentence)
+        return Failed(self.fault.kind, plain, status, asked=self.fault not in _UNASKED)

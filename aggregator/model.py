@@ -260,6 +260,7 @@ class Failed:
     kind: FailureKind
     message: str  # one sentence for a person: what happened, to what
     status: int | None = None  # HTTP status, where an answer came
+    asked: bool = True  # the server may have had the request, whatever became of it; False: no way led there
 
 
 Outcome = Changed | Unchanged | Failed

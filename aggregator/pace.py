@@ -274,8 +274,8 @@ def _slower(rhythm: Rhythm, bounds: Bounds) -> timedelta | None:
 def _back_off(failed: Failed, after: Rhythm, bounds: Bounds, lasting: timedelta) -> tuple[timedelta, str]:
     """Twice as long after each failure in a row, from a start and up to a cap that go by its kind."""
     match failed.kind:
-        case FailureKind.TEMPORARY if failed.status is None:  # nobody was bothered: the request did not get through
-            start, cap = bounds.min, min(_NO_ANSWER_CAP, bounds.max)
+        case FailureKind.TEMPORARY if failed.status is None:  # where no way led to the server, nobody was bothered
+            start, cap = FLOOR if failed.asked else bounds.min, min(_NO_ANSWER_CAP, bounds.max)
         case FailureKind.HARD:
             start, cap = (_DAY if failed.status == 410 else _HARD_START), _HARD_CAP
         case _:

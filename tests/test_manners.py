@@ -31,6 +31,7 @@ from aggregator.model import Changed, Known, Source, Task
 from aggregator.settle import Settled
 from aggregator.visiting import lane
 from tests.command import NOT_SERVED, aggregator, configure, rss
+from tests.daemons import free_port
 from tests.lab import AtOnce, Lab, Misbehave, Reply, Request, raw, reset
 
 TESTS = Path(__file__).parent
@@ -65,7 +66,8 @@ CRITERIA = {
     "at most per_host connections to one domain, spaced": "test_visits_to_one_host_are_few_and_spaced "
     "test_who_is_led_to_another_host_spares_it_too test_a_host_that_a_feed_has_moved_to_is_spared "
     "test_hosts_are_one_by_who_registered_them",
-    "back-off by class of failure": "test_back_off_goes_by_class_of_failure",
+    "back-off by class of failure": "test_back_off_goes_by_class_of_failure "
+    "test_who_could_not_be_reached_is_tried_again_soon",
     "slow visits to the dead": "test_the_dead_are_visited_weekly",
     "410 and long 404 are reported once and paused": "test_gone_is_reported_once_and_paused",
     "the site of a vanished feed is looked at once": "test_site_of_a_vanished_feed_is_looked_at_once",
@@ -624,7 +626,7 @@ def test_repeated_throttling_slows_down(guest: Guest, status: int) -> None:
 @pytest.mark.parametrize(
     ("answer", "first", "longest"),
     [
-        (reset, 10 * MINUTE, 4 * HOUR),  # nobody answered: soon again, and never long
+        (reset, HOUR, 4 * HOUR),  # nobody answered: never long
         (Reply(500), HOUR, DAY),
         (Reply(404), 6 * HOUR, 7 * DAY),
         (Reply(200, (), b"<html><title>Sold</title></html>"), HOUR, DAY),
@@ -663,10 +665,18 @@ def test_gone_is_reported_once_and_paused(guest: Guest, status: int, days: int) 
     "answer", [Reply(500), Reply(503), reset, raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ncut"), Reply(200)]
 )
 def test_no_request_is_repeated_at_once(guest: Guest, answer: Reply | Misbehave) -> None:
-    """One visit is one request, whatever comes of it, and the next is at least ten minutes away."""
+    """One visit is one request, whatever comes of it, and the next is at least an hour away."""
     guest.lab.route("/feed", answer)
     assert len(guest.asks()) == 1
-    assert not guest.asks(10 * MINUTE - SECOND)
+    assert not guest.asks(HOUR - SECOND)
+
+
+def test_who_could_not_be_reached_is_tried_again_soon(guest: Guest) -> None:
+    """A server that is down, or this machine offline, is bothered by nobody: after ten minutes, then ever later."""
+    guest.configure("", News=f"http://127.0.0.1:{free_port()}/feed")
+    (failed,) = guest.visit()
+    assert timedelta(0) < failed.plan.due - guest.clock.now() <= 11 * MINUTE
+    assert "127.0.0.1 refused the connection" in report.line(failed)
 
 
 @pytest.mark.parametrize("answer", [Reply(404), Reply(410), Reply(200)])
