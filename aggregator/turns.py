@@ -28,13 +28,14 @@ class Turns:
         self._at_once = at_once
         self._gap = min(gap, LONGEST)
         self._domains: dict[str, _Domain] = {}
+        self._most = _MANY
         self._change = threading.Condition()
 
     def begin(self, name: str) -> float:
         """Wait for a turn; the seconds that it took."""
         asked = time.monotonic()
         with self._change:
-            if len(self._domains) > _MANY:
+            if len(self._domains) > self._most:
                 self._forget(asked)
             domain = self._domains.setdefault(name, _Domain(last=asked - self._gap))
             while (left := self._left(domain)) != 0.0:
@@ -58,3 +59,4 @@ class Turns:
     def _forget(self, now: float) -> None:
         before = now - self._gap
         self._domains = {name: one for name, one in self._domains.items() if one.running or one.last > before}
+        self._most = max(_MANY, 2 * len(self._domains))  # so that each is looked at once or twice, however many come
