@@ -96,10 +96,8 @@ def _append(config: Path, wanted: list[Source]) -> None:
     """Append sources to the configuration, each once, and only if the file is still right afterwards."""
     listed = {source_key(table.url) for table in load(config).source}
     fresh = [source for source in wanted if source_key(source.url) not in listed]
-    before = text = _read(config)
-    for source in fresh:
-        text = sources.append_block(text, source)
-    _write(config, text)
+    before = _read(config)
+    _write(config, sources.append_blocks(before, fresh))
     try:
         load_all(load(config))
     except ConfigError:

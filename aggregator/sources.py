@@ -129,15 +129,16 @@ def _duration(length: timedelta) -> str:
     return f"{length / unit:f}".rstrip("0").rstrip(".") + letter
 
 
-def append_block(text: str, source: Source) -> str:
-    """The text of a config.toml with one more source at its end; what stood there stays, byte for byte.
+def append_blocks(text: str, sources: Iterable[Source]) -> str:
+    """The text of a config.toml with more sources at its end; what stood there stays, byte for byte.
 
     ConfigError if the file has its sources in a form that no table can be added to.
     """
     _refuse_inline(text)
     ending = "\r\n" if "\r\n" in text else "\n"
     before = text if not text or text.endswith("\n") else text + ending
-    return before + (ending if before else "") + toml_block(source).replace("\n", ending)
+    blocks = [toml_block(source).replace("\n", ending) for source in sources]
+    return ending.join(filter(None, (before, *blocks))) if blocks else text
 
 
 def remove_block(text: str, url: str) -> str:

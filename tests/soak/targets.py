@@ -34,7 +34,7 @@ from aggregator.normalise import (
 )
 from aggregator.render import render
 from aggregator.seeds import load_seeds
-from aggregator.sources import append_block, from_opml, remove_block
+from aggregator.sources import append_blocks, from_opml, remove_block
 from aggregator.stories import Folder
 from aggregator.topics import Judge, load_pack, parse_pack
 from aggregator.words import comparable, sentences
@@ -189,7 +189,7 @@ def configuring(data: bytes) -> None:
         with suppress(ConfigError):
             for source in from_opml(data):
                 assert source.url.startswith(("http://", "https://"))
-                longer = append_block("", source)
+                longer = append_blocks("", [source])
                 assert remove_block(longer, source.url).strip() == ""
 
 
