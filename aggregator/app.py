@@ -35,7 +35,7 @@ from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
 from aggregator.seeds import load_seeds
-from aggregator.settle import Rejudged, Rules, Settled, hold_list, reconsider, watch_for
+from aggregator.settle import Expected, Rejudged, Rules, Settled, hold_list, reconsider, watch_for
 from aggregator.sharing import Follower, health
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
@@ -154,7 +154,8 @@ class App:
         if self.parts:
             return self.sharing(tuple(one.kept_up() for one in self.parts))
         now = self.collector.clock.now()
-        judge, rejudged = _keep_up(self.store, self.rules, self.collector.judge, self.config, now)
+        stores = (self.store, self.archive or self.store)
+        judge, rejudged = _keep_up(stores, self.rules, self.collector.judge, self.config, now)
         return replace(self, collector=replace(self.collector, judge=judge), rejudged=rejudged)
 
     def sharing(self, parts: tuple[App, ...]) -> App:
@@ -253,18 +254,23 @@ def open_app(config: Config, clock: Clock) -> Iterator[App]:
                 f"several subjects share the store at {config.store.url}; to go on with one of them, name its own store"
                 f" under [store] url, such as {own_store(config.store.url, divided or 'NAME')}; nothing was changed"
             )
-        app = flow(config, subject, store, stack.enter_context(reading(config, subject.judge, clock)), now)
+        app = flow(config, subject, (store, store), stack.enter_context(reading(config, subject.judge, clock)), now)
         yield replace(app, crew=stack.enter_context(hire(config, clock)))
 
 
-def flow(config: Config, subject: Subject, store: SqlStore, reading: tuple[Collector, Engine], now: datetime) -> App:
-    """One subject's part: sources enlisted, seeds planted, and what is stored judged anew if the rules changed."""
-    settling, (collector, engine) = rules(config, subject), reading
+def flow(
+    config: Config, subject: Subject, stores: tuple[SqlStore, Store], reading: tuple[Collector, Engine], now: datetime
+) -> App:
+    """One subject's part: sources enlisted, seeds planted, and what is stored judged anew if the rules changed.
+
+    `stores`: its own, and the one that remembers the visits, which are the same unless several subjects share these.
+    """
+    settling, (collector, engine), store = rules(config, subject), reading, stores[0]
     listed = config.listed(enabled=True)
     store.enlist(listed, config.listed(enabled=False), now)
     store.outbox.enlist([channel.name for channel in config.channels()], now)
     plant(store, settling, subject.seeds, config.feed.publish_seed, now)
-    judge, rejudged = _keep_up(store, settling, subject.judge, config, now)
+    judge, rejudged = _keep_up(stores, settling, subject.judge, config, now)
     return App(
         config=config,
         store=store,
@@ -330,15 +336,17 @@ def _program() -> list[tuple[str, int, int]]:
 
 
 def _keep_up(
-    store: Store, settling: Rules, judge: Judge, config: Config, now: datetime
+    stores: tuple[Store, Store], settling: Rules, judge: Judge, config: Config, now: datetime
 ) -> tuple[Judge, Rejudged | None]:
     """A changed pack, threshold or model counts for what is stored, too; the judge with the model of today."""
+    store, archive = stores
     scopes = {source.url: source.scope for source in config.source}
     judge = teaching.taught(store, judge, scopes)
     before = store.get("rules")
     if before == judge.rules:
         return judge, None
-    rejudged = None if before is None else reconsider(store, settling, judge, scopes, now)
+    expected = Expected(scopes, archive.repeated())
+    rejudged = None if before is None else reconsider(store, settling, judge, expected, now)
     store.put("rules", judge.rules)
     return judge, rejudged
 

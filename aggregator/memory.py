@@ -669,6 +669,9 @@ class MemoryStore:
     def retained(self) -> Iterator[StoredItem]:
         return (one for one in tuple(self._state.items.values()) if one.retained and not one.seed)
 
+    def repeated(self) -> Mapping[str, frozenset[int]]:
+        return {url: one.known.boilerplate for url, one in self._state.sources.items() if one.known.boilerplate}
+
     def health(self) -> tuple[SourceHealth, ...]:
         state = self._state
         return tuple(_health(one, state.items.values()) for one in _listed(state))

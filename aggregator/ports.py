@@ -481,6 +481,10 @@ class Store(Protocol):
         """Every item whose text is still kept, for judging anew; seeds left out."""
         ...
 
+    def repeated(self) -> Mapping[str, frozenset[int]]:
+        """What sources repeat: hashes of sentences that many items of one share (Known.boilerplate), by its url."""
+        ...
+
     def forget(self, texts_before: datetime | None, items_before: datetime | None) -> int:
         """Let go of what is past its time; how many items that was. None: nothing is.
 

@@ -355,14 +355,29 @@ class Rejudged:
     left: int  # kept before, and no more
 
 
-def reconsider(store: Store, rules: Rules, judge: Judge, scopes: Mapping[str, str], now: datetime) -> Rejudged:
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known of sources when their items are judged; each by the source's url."""
+
+    scopes: Mapping[str, str]
+    repeated: Mapping[str, frozenset[int]]  # Store.repeated of the store that remembers their visits
+
+    def stock(self, stored: StoredItem) -> frozenset[int]:
+        """The sentences that say nothing of an item; of one that was kept, those that said nothing of it then."""
+        if _is_kept(stored):
+            return frozenset(stored.item.stock)
+        return self.repeated.get(stored.item.source, frozenset())
+
+
+def reconsider(store: Store, rules: Rules, judge: Judge, expected: Expected, now: datetime) -> Rejudged:
     """Judge all that is retained anew: what is newly kept enters now, what is newly dropped is withdrawn.
 
-    `scopes`: source url → scope. What the curator decided on stays as it is, and counts for neither number.
+    What the curator decided on stays as it is, and counts for neither number.
     """
     entered = left = 0
     for stored in tuple(store.retained()):
-        verdict = judge.judge(stored.item, scopes.get(stored.item.source, "general"), frozenset(stored.item.stock))
+        scope = expected.scopes.get(stored.item.source, "general")
+        verdict = judge.judge(stored.item, scope, expected.stock(stored))
         if verdict == stored.verdict:
             continue
         judged = Judged(stored.item, verdict)
@@ -454,7 +469,7 @@ def _first_dated(stored: StoredItem, item: Item) -> Item:
     return replace(item, published=first, updated=item.updated or item.published)
 
 
-def _is_kept(judged: Judged) -> bool:
+def _is_kept(judged: Judged | StoredItem) -> bool:
     return judged.verdict.decision is Decision.KEPT
 
 

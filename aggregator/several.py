@@ -81,7 +81,7 @@ def open_all(config: Config, clock: Clock) -> Iterator[App]:
         read = stack.enter_context(reading(config, subjects[0].judge, clock))
         own = [stack.enter_context(open_store(each)) for each in config.each()]
         parts = tuple(
-            replace(flow(each, subject, store, read, now), archive=archive)
+            replace(flow(each, subject, (store, archive), read, now), archive=archive)
             for each, subject, store in zip(config.each(), subjects, own, strict=True)
         )
         for one in parts:

@@ -411,6 +411,11 @@ class SqlStore:
             more = len(page) == _PAGE
             last = page[-1].key if page else last
 
+    def repeated(self) -> Mapping[str, frozenset[int]]:
+        learned = select(memory.c.url, memory.c.boilerplate).where(memory.c.boilerplate.is_not(None))
+        with self._database.reading() as connection:
+            return {url: frozenset(json.loads(hashes)) for url, hashes in connection.execute(learned)}
+
     def health(self) -> tuple[SourceHealth, ...]:
         counts = select(item.c.source, func.count(), func.count(item.c.story)).group_by(item.c.source)
         with self._database.reading() as connection:

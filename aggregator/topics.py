@@ -22,6 +22,7 @@ from typing import Any
 
 import tomli
 
+from aggregator.boilerplate import without
 from aggregator.errors import ConfigError
 from aggregator.learning import Model, signs
 from aggregator.meaning import Sense
@@ -325,6 +326,8 @@ class Judge:
         reasons = _tempered(found, self._pack.places.passing)
         if expected.prior:
             reasons.append(Reason("source", f"scope {scope}", "", expected.prior))
+        if boilerplate and rules:
+            item = replace(item, summary=without(item.summary, boilerplate), body=without(item.body, boilerplate))
         if not there.isdisjoint(self._asked):
             reasons += self._meant(item, expected, self._odds(reasons))
         reasons.sort(key=_strength)

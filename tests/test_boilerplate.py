@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from aggregator.boilerplate import SHARED, with_stock, without
 from aggregator.model import Decision, Founds, Item, Joins, Judged, StoredItem, StoredStory, Verdict
 from aggregator.stories import Folder
 from aggregator.words import sentence_hash, sentences
-from tests.command import aggregator, configure, rss
+from tests.command import NOT_SERVED, aggregator, configure, rss
 from tests.site import serving
 
 NOW = datetime(2026, 10, 10, 12, tzinfo=UTC)
@@ -85,6 +87,47 @@ def test_reports_of_one_event_that_begin_alike_still_fold() -> None:
     assert isinstance(Folder().place(other, [story], NOW), Joins)
     about = [judged(title, ABOUT) for title, _ in TOLD]
     assert all(len(found) == 3 for found in stock(*about))
+
+
+ALONE = NOT_SERVED.replace("[topic]\n", '[topic]\npack = "coral-reefs"\n')
+ONE_OF_SEVERAL = """\
+[fetch]
+allow_private_addresses = true
+[server]
+listen = ""
+[store]
+url = "sqlite:///aggregator.db"
+[[subject]]
+name = "escapes"
+[subject.feed]
+title = "Escapes"
+output = "public"
+[subject.topic]
+pack = "coral-reefs"
+max_age_days = 0
+"""
+
+
+@pytest.mark.parametrize("head", [ALONE, ONE_OF_SEVERAL], ids=["alone", "one of several"])
+def test_changed_rules_are_not_misled_by_what_a_source_says_of_itself(tmp_path: Path, head: str) -> None:
+    """What was dropped is judged anew without it, as it was when it came; what tells of the subject enters."""
+    about = "The letter is written by North Korean defectors who live in Seoul."
+    named = "North Korean defector opens a noodle shop in Busan"
+    titles = (
+        "Bread prices rise in Paris",
+        "Museum shows old maps",
+        "Rain in the north of Spain",
+        "Ferry is late",
+        named,
+    )
+    entries = [(f"https://letter.example/{number}", title, about) for number, title in enumerate(titles)]
+    with serving() as site:
+        configure(tmp_path, {"letter": site.put("/letter", rss(entries))}, head)
+        assert aggregator(tmp_path, "run", "--once").returncode == 0
+        assert stories(tmp_path) == []
+        configure(tmp_path, {"letter": f"{site.address}/letter"}, head.replace("coral-reefs", "north-korean-defectors"))
+        assert aggregator(tmp_path, "run", "--once").returncode == 0
+        assert stories(tmp_path) == [{named}]
 
 
 def test_items_with_a_sources_words_about_itself_are_published_apart(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from aggregator.model import Decision, Enclosure, Evidence, Item, Seed, StoredIt
 from aggregator.planting import PLANTED
 from aggregator.publish import FolderPublisher
 from aggregator.serve import Server, build_app
-from aggregator.settle import reconsider, watch_for
+from aggregator.settle import Expected, reconsider, watch_for
 from aggregator.store import SqlStore
 from aggregator.topics import Judge
 from tests.command import aggregator, configure, feed
@@ -306,7 +306,7 @@ def test_no_change_of_rules_brings_a_withdrawn_story_back(world: World) -> None:
     see(world, "a", ENTRY)
     done = withdraw(world, ENTRY["link"])
     for threshold in (0.99, 0.1):
-        reconsider(world.store, world.rules, Judge(world.app.collector.judge._pack, threshold), {}, NOW)
+        reconsider(world.store, world.rules, Judge(world.app.collector.judge._pack, threshold), Expected({}, {}), NOW)
     curator.keep(world.store, world.rules, ENTRY["link"], world.clock.now())
     curator.drop(world.store, world.rules, ENTRY["link"], world.clock.now())
     see(world, "b", COPY)

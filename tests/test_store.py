@@ -591,6 +591,7 @@ class TestVisits:
         tasks = {task.source.url: task for task in shelf.reopen().claim(NOW, LEASE)}
         assert tasks[A.url].known.boilerplate == frozenset({1, -(2**63), 2**64 - 1})
         assert tasks[B.url].known.boilerplate == frozenset()
+        assert shelf.store.repeated() == {A.url: tasks[A.url].known.boilerplate}
 
     def test_a_visit_to_a_source_never_listed_is_refused(self, store: Store) -> None:
         """What would be lost in silence is an error instead."""
