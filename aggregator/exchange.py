@@ -127,19 +127,24 @@ class _Loading:
     def _add(self, told: dict[str, Any], number: int) -> None:
         name, row = str(told.get("table")), told.get("row")
         columns = self._columns.get(name, {})
-        if not isinstance(row, dict) or not columns or not row.keys() <= {*columns, _CUT}:
+        if not isinstance(row, dict) or not (row and columns) or not row.keys() <= {*columns, _CUT}:
             raise StoreError(f"line {number} is no row of a store of that version; export it again")
-        if name != self._table or len(self._waiting) == _AT_ONCE:
+        cut = row.pop(_CUT, False)
+        if name != self._table or len(self._waiting) == _AT_ONCE or self._others(row):
             self._write()
         self._table = name
-        if row.pop(_CUT, False):
-            self._full[row["url"]] = self._known(row["url"])
-        for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
-            row[column] = self._full.get(row[column], row[column])
         try:
+            if cut:
+                self._full[row["url"]] = self._known(row["url"])
+            for column in row.keys() & {column for table, column in _ADDRESSES if table == name}:
+                row[column] = self._full.get(row[column], row[column])
             self._waiting.append({key: _taken(columns[key], value) for key, value in row.items()})
-        except ValueError:
+        except (ValueError, TypeError, KeyError):
             raise StoreError(f"line {number} has a value that is not of its kind; export it again") from None
+
+    def _others(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has other columns than those that wait: they are written together."""
+        return bool(self._waiting) and self._waiting[0].keys() != row.keys()
 
     def _known(self, address: str) -> str:
         plain = re.sub(r"#\d+$", "", address)
@@ -159,6 +164,8 @@ class _Loading:
                 raise StoreError(
                     f"a row of {self._table} does not fit the store: {error.orig}; export it again"
                 ) from error
+            except (OverflowError, UnicodeError) as error:
+                raise StoreError(f"a row of {self._table} holds what no store can: {error}; export it again") from error
         self._waiting = []
 
     def _count_on(self) -> None:

@@ -159,6 +159,34 @@ def test_an_export_that_is_not_whole_makes_no_store(
     assert not (tmp_path / "new.db").exists()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"table":"item","row":{"without_password":true}}',
+        '{"table":"source","row":{"url":[]}}',
+        '{"table":"source","row":{"url":{},"without_password":true}}',
+        '{"table":"setting","row":{"name":"a","value":99999999999999999999999999}}',
+        '{"table":"setting","row":{"name":"a","value":"\\ud800"}}',
+        '{"table":"setting","row":{}}',
+    ],
+)
+def test_a_forged_export_is_refused_in_words(tmp_path: Path, row: str) -> None:
+    """Whatever a row holds: the line or its table is named, and there is no store."""
+    head = f'{{"kind":"aggregator store","schema":{len(STEPS)}}}'
+    with pytest.raises(StoreError, match=r"line 2|a row of setting"):
+        load(f"sqlite:///{tmp_path}/new.db", [head, row, '{"lines":2}'], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_other_columns_lose_none_of_them(tmp_path: Path) -> None:
+    """They were written by hand: what one row leaves out, the next may tell."""
+    head = f'{{"kind":"aggregator store","schema":{len(STEPS)}}}'
+    rows = [f'{{"table":"gone","row":{{"id":"{id}","at":1{more}}}}}' for id, more in (("a", ""), ("b", ',"page":5'))]
+    load(f"sqlite:///{tmp_path}/new.db", [head, *rows, '{"lines":3}'], [])
+    with closing(sqlite3.connect(tmp_path / "new.db")) as connection:
+        assert connection.execute("SELECT page FROM gone WHERE id = 'b'").fetchone() == (5,)
+
+
 def test_an_import_never_overwrites(tmp_path: Path, urls: tuple[str, str]) -> None:
     """A store that is there stays as it is."""
     lived(tmp_path, urls[0], [("see", 0, 1)])
