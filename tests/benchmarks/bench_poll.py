@@ -1,13 +1,14 @@
 """What whole polls cost: `aggregator run --once` beside the library reader, bare requests, lxml and fastfeedparser.
 
-    python tests/benchmarks/bench_poll.py [100 1000 10000] [--far [100 1000]] [--real] [--off] [--alone] [--threads 16]
+    python tests/benchmarks/bench_poll.py [100 1000 10000] [--far [100 1000]] [--real [FOLDER]] [--off] [--alone]
 
 A server in a process of its own answers on loopback for so many sources of 30 entries, one of them on the subject, or,
-with `--real`, for the real documents among the tests' data, over and over; with `--off` none is on the subject, which
-spares the first load the folding of as many stories as there are sources. They are read for the first time, again when
-nothing changed (304), again with one new entry in each, again with one in each fiftieth, and again when the server
-sends the same bytes without validators. Those that are `--far` answer 200 ms late, over HTTPS, each under a name and a
-certificate of its own: the names lead to loopback inside the processes that are measured, and nowhere else.
+with `--real`, for real documents, of a folder or among the tests' data, over and over; with `--off` none of the 30 is
+on the subject, which spares the first load the folding of as many stories as there are sources. They are read for the
+first time, again when nothing changed (304), again with one new entry in each, again with one in each fiftieth, and
+again when the server sends the same bytes without validators. Those that are `--far` answer 200 ms late, over HTTPS,
+each under a name and a certificate of its own: the names lead to loopback inside the processes that are measured, and
+nowhere else.
 
 CPU is user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
 brackets); memory is that of the largest process; the walk of lxml and the reading by fastfeedparser are over the same
@@ -135,10 +136,10 @@ def entry(source: int, number: int) -> bytes:
     ).encode()
 
 
-def real_documents() -> list[Sliced]:
+def real_documents(folder: Path) -> list[Sliced]:
     """Well-formed ones with ten entries or more, as far as they can be cut."""
     found = []
-    for path in sorted(FOLDER.glob("*.xml")):
+    for path in sorted(folder.glob("*.xml")):
         with contextlib.suppress(FeedError):
             sliced = cut(as_text(path.read_bytes(), None, None)[0])
             if len(sliced.entries) >= 10 and not sliced.problems:
@@ -356,7 +357,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("counts", type=int, nargs="*", default=[100, 1_000, 10_000], help="numbers of sources")
     parser.add_argument("--far", type=int, nargs="*", default=[100, 1_000], help="the same, over HTTPS and late")
-    parser.add_argument("--real", action="store_true", help="serve the documents of the tests' data")
+    parser.add_argument("--real", type=Path, nargs="?", const=FOLDER, help="serve the documents of a folder")
     parser.add_argument("--off", action="store_true", help="no entry is on the subject")
     parser.add_argument("--alone", action="store_true", help="nothing is measured beside us but bare requests and lxml")
     parser.add_argument("--threads", type=int, default=16)
@@ -364,7 +365,7 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a start that compiles all libraries anew is nobody's
     if wanted.off:
         TOLD.clear()
-    REAL.extend(real_documents() if wanted.real else ())
+    REAL.extend(real_documents(wanted.real) if wanted.real else ())
     others = "alone" if wanted.alone else install()
     print(f"{others}; ours: urllib3 {version('urllib3')}, feedparser {version('feedparser')}\n{HEADINGS}", end="")
     ctypes.CDLL(None).prctl(36, 1)  # Linux: PR_SET_CHILD_SUBREAPER, so that parsing processes are counted
