@@ -277,6 +277,15 @@ def test_a_judge_can_be_sent_to_another_process() -> None:
         ("Ein Jeep rast durch Panmunjom, Soldaten eröffnen das Feuer", "de"),
         ("Doce semanas en Anseong: aprender a vivir de nuevo", "es"),
         ("Mathe-Olympiade: Schüler verschwindet im Konsulat in Hongkong", "de"),
+        ("Gymnast who vaulted fence goes home over it a year on", "en"),
+        ("Venticinque nell'ambasciata spagnola a Pechino: «Portateci a Seul»", "it"),
+        ("Zwei Männer in Panmunjom über die Linie gezerrt: Video veröffentlicht", "de"),
+        ("La tía del dictador abrió una tintorería en Nueva York", "es"),
+        ("Семья приплыла из КНДР на лодке без мотора", "ru"),
+        ("青森に漂着の家族4人、ソウルへ出発", "ja"),
+        ("Spionne déguisée : une fausse réfugiée condamnée à Séoul", "fr"),
+        ("Kuzey Koreli kadınlar Çin'de seks ticaretine satılıyor", "tr"),
+        ("Świadek z obozu w Korei Północnej zmienia swoją historię", "pl"),
     ],
 )
 def test_the_subject_is_known_in_many_languages(title: str, language: str) -> None:
@@ -303,11 +312,17 @@ def test_the_subject_is_known_in_many_languages(title: str, language: str) -> No
         ("Museum shows Belenko's MiG-25 and the flight to Hakodate", "en"),
         ("Sinopsis Crash Landing on You Episode 3: Se-ri Bertemu Tentara Korea Utara", "id"),
         ("Перебежчики межсезонья: кто сменил СКА на ЦСКА", "ru"),
+        ("Crew of three with engine trouble had no wish to defect and is sent home by Seoul", "en"),
+        ("US missionary walks into North Korea over frozen river", "en"),
+        ("北 목선 3명 기관 고장으로 NLL 넘어…귀순 의사 없어 송환", "ko"),
+        ("Soldados norcoreanos cruzan por error la frontera", "es"),
+        ("Bateaux fantômes venus de Corée du Nord sur les plages du Japon", "fr"),
+        ("Kims Sklaven: Nordkoreaner auf deutschen Baustellen", "de"),
     ],
 )
 def test_look_alikes_are_left_out(title: str, language: str) -> None:
     """Other countries' defectors, party switchers, the site, the state's own news, those who go north or only run from
-    shells, lists of those in need, synopses."""
+    shells, lists of those in need, synopses, castaways who want home, workers abroad who do not flee."""
     assert not kept(title, language=language)
 
 
