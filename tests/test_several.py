@@ -215,11 +215,11 @@ def test_what_a_killed_daemon_had_claimed_comes_back(shared: Shared, site: Site,
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         sources = {"S0": site.put("/0", document(0, OTHERS)), "Silent": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
         (folder,) = folders(tmp_path, shared, sources, 1)
+        store = SqlStore(shared.url)
         with daemon(folder) as process:
-            eventually(lambda: told(folder) == 3)
+            eventually(lambda: len(store.stories()) == 3)
             process.kill()
             process.wait()
-    store = SqlStore(shared.url)
     later = store.claim(datetime.now(UTC) + LEASE + timedelta(seconds=1), LEASE)
     store.close()
     assert [task.source.name for task in later] == ["Silent"]
