@@ -1,4 +1,7 @@
-"""Choose the parts and join them: the only module that knows which implementation is in use."""
+"""Choose the parts and join them: the only module that knows which implementation is in use.
+
+A little longer than a module should be, so that all choices stand in one place.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tests import postgres
 from tests.daemons import free_port
+from tests.lab import Lab
 from tests.receivers import Hook, Sink, hook, sink
 from tests.site import Site, serving
 
@@ -28,6 +29,13 @@ def site() -> Iterator[Site]:
     """A server of sources."""
     with serving() as site:
         yield site
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A server that answers as it is told to, and keeps each request."""
+    with Lab() as lab:
+        yield lab
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,6 @@ from tests.lab import Lab, Reply
 ENTRY = ("https://news.example/1", "North Korean defector elected to Seoul council", "")
 PAGE = "https://site.example/a/page.html"
 RSS = 'rel="alternate" type="application/rss+xml"'
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,6 @@ def fetcher(**options: object) -> HttpFetch:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as laboratory:
-        yield laboratory
-
-
-@pytest.fixture
 def fetch() -> Iterator[HttpFetch]:
     fetch = fetcher()
     yield fetch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +27,6 @@ CARDS = Selectors("article.card", "h2.card-title", "", "time", "p.teaser")
 BOARD = Selectors("table.board tr:has(td)", "td.subject", "td.subject a", "td.date")
 PAGE = "https://example.org/reports/index.html"
 TITLE = "North Korean defector elected to Seoul council"
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 def read(name: str, source: Source, known: Known | None = None, url: str = PAGE) -> Document:

@@ -155,12 +155,6 @@ class Guest:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
 def guests(tmp_path: Path, lab: Lab) -> Iterator[ExitStack]:
     with ExitStack() as stack:
         yield stack

@@ -393,12 +393,6 @@ class Subscriber:
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
-
-
-@pytest.fixture
 def subscriber(tmp_path: Path, lab: Lab) -> Iterator[Subscriber]:
     with closing(Subscriber(tmp_path, lab)) as subscriber:
         yield subscriber
