@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
 AT_ONCE = 100  # sources visited in one round: after an outage, or when all are new, they do not start in one second
-PUBLISH = timedelta(seconds=5)  # during a long refresh, what has come so far is published this often
+PUBLISH = timedelta(seconds=5)  # what has come so far is published this often, however long a visit takes
 TIDY = timedelta(days=1)
 AGAIN = timedelta(minutes=1)  # after publishing failed, perhaps for want of space
 
@@ -98,7 +98,14 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
         rounds.push = push = Push(lambda: rounds.app, hubs(config), rounds.try_to_publish)
         rounds.publish()
         rounds.notifier = notifier = Notifier(lambda: rounds.app, Couriers(config))
-        with unswept(), closing(push), closing(notifier), serving(app, rounds), ringing(rounds.go, LOOK):
+        with (
+            unswept(),
+            closing(push),
+            closing(notifier),
+            serving(app, rounds),
+            ringing("refresh", rounds.go, LOOK),
+            ringing("publication", rounds.publish_new, PUBLISH),
+        ):
             service.tell(service.READY)
             fresh = _wait(config, signals)
             service.tell(service.STOPPING if signals.stop else service.RELOADING)
@@ -121,7 +128,7 @@ def unswept() -> Iterator[None]:
 
 
 class Rounds:
-    """Visits to what is due, one round after the other, each published."""
+    """Visits to what is due, one round after the other, and what they bring published: after each, and on the way."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -139,7 +146,7 @@ class Rounds:
         return self._app
 
     def go(self) -> None:
-        """Visit what is due and publish what it brought, now and then on the way, too."""
+        """Visit what is due and publish what it brought."""
         service.tell(service.ALIVE)
         self._keep_up()
         outcomes: list[report.Result] = []
@@ -149,12 +156,13 @@ class Rounds:
             if self.push:
                 self.push.consider(settled)
             outcomes.append(report.result(settled))
-            self._unpublished = self._unpublished or settled.changed
-            self._publish_after(PUBLISH)
+            if settled.changed:
+                self._unpublished = True
         if outcomes:
             log.info("%s", report.summary(outcomes))
-        self._unpublished = self._unpublished or self._app.is_behind()  # another process may have settled something
-        self._publish_after(AGAIN if self._failed else timedelta(0))
+        if self._app.is_behind():  # another process may have settled something
+            self._unpublished = True
+        self.publish_new()
         if self.push:
             self.push.tend()
         if self.notifier:
@@ -172,14 +180,17 @@ class Rounds:
     def _keep_up(self) -> None:
         """Let the curator's decisions of meanwhile teach."""
         self._app = self._app.kept_up()
-        self._unpublished |= _tell_of_rules(self._app)
+        if _tell_of_rules(self._app):
+            self._unpublished = True
 
-    def _publish_after(self, wait: timedelta) -> None:
-        """Publish what is not yet, unless that was tried just now; a failure costs no visit, and is tried again."""
-        now = self._app.collector.clock.now()
-        if not self._unpublished or timedelta(0) <= now - self._tried < wait:
-            return
-        self.try_to_publish()
+    def publish_new(self) -> None:
+        """Publish what is not yet, as it stands now: visits may be under way, and one that hangs holds up no news.
+
+        A failure costs no visit, and is tried again in a while.
+        """
+        since = self._app.collector.clock.now() - self._tried
+        if self._unpublished and not (self._failed and timedelta(0) <= since < AGAIN):
+            self.try_to_publish()
 
     def try_to_publish(self) -> bool:
         """Publish what is told; False: it could not be written, and is tried again."""

@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def ringing(work: Callable[[], object], every: timedelta) -> Iterator[None]:
+def ringing(called: str, work: Callable[[], object], every: timedelta) -> Iterator[None]:
     """Call `work` at once and then at this interval, in a thread of its own, never twice at a time.
 
-    A call that comes late is made late, several that were missed are made as one, and a call that fails is logged and
-    does not stop the bells. Leaving the block waits for a call under way.
+    `called`: the work's name in the log. A call that comes late is made late, several that were missed are made as one,
+    and a call that fails is logged and does not stop the bells. Leaving the block waits for a call under way.
     """
     from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED
     from apscheduler.schedulers.background import BackgroundScheduler
@@ -29,7 +29,7 @@ def ringing(work: Callable[[], object], every: timedelta) -> Iterator[None]:
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
     scheduler.add_listener(_complain, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
-    scheduler.add_job(work, "interval", seconds=every.total_seconds(), next_run_time=datetime.now(UTC), id="refresh")
+    scheduler.add_job(work, "interval", seconds=every.total_seconds(), next_run_time=datetime.now(UTC), id=called)
     scheduler.start()
     try:
         yield
@@ -40,6 +40,6 @@ def ringing(work: Callable[[], object], every: timedelta) -> Iterator[None]:
 def _complain(event: JobEvent) -> None:
     error = getattr(event, "exception", None)
     if error is None:
-        log.error("a refresh was missed; the next one makes up for it")
+        log.error("a %s was missed; the next one makes up for it", event.job_id)
     else:
-        log.error("a refresh failed and will be tried again: %s: %s", type(error).__name__, error)
+        log.error("a %s failed and will be tried again: %s: %s", event.job_id, type(error).__name__, error)

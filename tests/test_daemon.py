@@ -29,6 +29,17 @@ def test_the_daemon_polls_publishes_and_serves_until_it_is_told_to_stop(tmp_path
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_a_server_that_hangs_holds_up_no_news(tmp_path: Path, site: Site) -> None:
+    """What others bring is out while the visit to it goes on."""
+    address = f"127.0.0.1:{free_port()}"
+    with Lab() as lab:
+        sources = {"Hangs": lab.route("/feed", silence), "News": site.put("/feed", rss([DEFECTOR]))}
+        configure(tmp_path, sources, HEAD + f'[server]\nlisten = "{address}"\n')
+        with daemon(tmp_path):
+            eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+            assert "Hangs" not in (tmp_path / "log").read_text(), "the visit to it was over first"
+
+
 def test_a_changed_configuration_counts_from_sighup_on(tmp_path: Path, site: Site) -> None:
     """A source that was added is polled; one that is wrong is told and changes nothing."""
     address = f"127.0.0.1:{free_port()}"
