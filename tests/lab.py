@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from types import TracebackType
 
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass
 class AtOnce:
-    """A late reply that counts how many requests wait for one at once."""
+    """A late reply, the last of its connection, that counts how many requests wait for one at once."""
 
     reply: Reply
     most: int = 0
@@ -73,7 +73,8 @@ class AtOnce:
         closing.wait(self.reply.delay)
         with self._lock:
             self._now -= 1
-        connection.sendall(self.reply.bytes())
+        closed = replace(self.reply, headers=(*self.reply.headers, ("Connection", "close")))
+        connection.sendall(closed.bytes())
 
 
 @dataclass
