@@ -52,7 +52,7 @@ _REMEMBERED = 5_000
 _KEPT = 500  # between refreshes
 _CERTAIN = 8.0  # log-odds of a copy
 _SHORT = 0.5  # log-odds: as far below the threshold stay two items of which too little is known to go by
-_SEED_BAR = 0.2  # log-odds; at -0.6 two captives who ask to come joined the seed of those who did not
+_SEED_BAR = -0.4  # log-odds; at 0.2 four in ten of their repeats on busy days were lost, at -0.7 look-alikes joined
 # Log-odds of all repeats together and the mean of theirs, added. Of seven files' seeds, moved to another month, six
 # that no mean finds reach 1.6 to 6.3; of look-alikes only those of a seed's own days reach as much.
 _SEED_TOLD = 1.5
