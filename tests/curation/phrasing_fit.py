@@ -145,7 +145,7 @@ COMMON = frozenset(
 # Batches of items that are left out together, by the letters that their ids begin with; D: the given ones.
 TOGETHER = (
     *("D", "M U V", "L B N", "P Q", "R S T", "W X Y", "Z F K O", "G", "J", "A", "C"),
-    *("IA", "IC", "ID", "IE", "IF"),
+    *("IA", "IC", "ID", "IE", "IF", "IG", "IH", "II"),
 )
 
 
