@@ -162,6 +162,8 @@ COMMON = frozenset(
         "bounty",
         "hands-over",
         "pyongyang-to",
+        "hid",
+        "cargo-ship",
     ]
 )
 # Batches of items that are left out together, by the letters that their ids begin with; D: the given ones.
