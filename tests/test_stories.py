@@ -199,8 +199,8 @@ def test_repeats_tell_a_seed_together() -> None:
     """Where no telling alone says enough to be a seed's, what all of them say may: their story joins it."""
     seed = story(FOAM, id="urn:seed", seed=True, lead=None)
     thin = item(
-        "発泡スチロールを体に巻いた北朝鮮の男性、海を渡る",
-        "韓国当局は、男性を約10時間かけて救助したと明らかにした。",
+        "発泡スチロールを体に巻いた北朝鮮の男性、海上境界線越える",
+        "韓国軍は、男性を約10時間かけて誘導したと明らかにした。合同で調査する。",
         "ja",
     )
     assert isinstance(place(FLOATER, seed), Founds)
