@@ -37,8 +37,9 @@ from aggregator.planting import PLANTED
 from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
 from aggregator.publish import FolderPublisher
+from aggregator.reconsider import Expected, Rejudged, reconsider
 from aggregator.seeds import load_seeds
-from aggregator.settle import Expected, Rejudged, Rules, Settled, hold_list, reconsider, watch_for
+from aggregator.settle import Rules, Settled, hold_list, watch_for
 from aggregator.sharing import Follower, health
 from aggregator.slices import Cuts, Saved, Told, load_told
 from aggregator.store import SqlStore
@@ -218,6 +219,7 @@ def rules(config: Config, subject: Subject) -> Rules:
         priority={source.url: source.priority for source in config.source},
         window=timedelta(days=config.stories.window_days),
         max_age=timedelta(days=config.topic.max_age_days) if config.topic.max_age_days else None,
+        band=subject.pack.band,
     )
 
 

@@ -17,6 +17,7 @@ from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Rhythm, 
 from aggregator.normalise import parse_time, plain_text, publishable_link
 from aggregator.ports import Store
 from aggregator.regroup import regroup
+from aggregator.second_look import look_again
 from aggregator.settle import Rules, settle
 from aggregator.topics import Judge
 
@@ -116,6 +117,7 @@ def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Sto
         visit = Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset()))
         placed += settle(store, rules, visit, Rhythm(), now).placed
     regroup(store, rules, placed, now)
+    look_again(store, rules, placed, now)
     return tuple(_prediction(one, store) for one in labelled)
 
 

@@ -109,7 +109,7 @@ class Model:
         return rules != self.rules or abs(rulings - self.rulings) >= max(1, STEP * self.rulings)
 
 
-_NO_RULES = ("source", "meaning", "phrasing", PACK)
+_NO_RULES = ("source", "meaning", "phrasing", "story", PACK)
 
 
 def signs(item: Item, reasons: Iterable[Reason]) -> dict[str, str]:

@@ -194,7 +194,7 @@ PACK = "pack"  # field of the reason that stands for a pack's bias, so that a ve
 class Reason:
     """One piece of evidence for or against an item's belonging to the subject."""
 
-    field: str  # "title", "summary", "body", "categories", "source", "curator", "phrasing", "meaning", "pack"
+    field: str  # "title", "summary", "body", "categories", "source", "curator", "phrasing", "meaning", "story", "pack"
     concept: str  # the pack's name for what was found
     text: str  # the matched text, as it stands in the item
     weight: float  # contribution to the score; negative: against

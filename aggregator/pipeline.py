@@ -33,6 +33,7 @@ from aggregator.model import (
 )
 from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
 from aggregator.regroup import regroup
+from aggregator.second_look import look_again
 from aggregator.seek import sought
 from aggregator.settle import Rules, Settled, settle_quiet, settle_together
 from aggregator.sharing import Follower, Sharing
@@ -114,7 +115,7 @@ def refresh(
     if not everything:
         tasks = _awake(store, tasks, now)
     waiting, tasks = {task.source.url: task for task in tasks}, ()  # each is let go once its visit is settled
-    placed: list[int] = []
+    placed, news = list[int](), False
     unmade: dict[str, Unmade] = {}
     ask = partial(_ask, make, clock, lane, holds, unmade)
     sharing = Sharing(followers)
@@ -127,9 +128,13 @@ def refresh(
                 for visit in group:
                     del waiting[visit.source.url]
                 placed += (key for settled in done for key in settled.placed)
+                news = news or any(settled.new or settled.changed for settled in done)
                 yield from done
         regroup(store, rules, placed, now)
         sharing.regroup(now)
+        if news:
+            look_again(store, rules, placed, now)
+            sharing.look_again(now)
         for each in (rules, *(follower.rules for follower in followers)):
             each.folder.rest()
     finally:
@@ -229,7 +234,11 @@ def settle_visit(
     store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, followers: Sequence[Follower] = ()
 ) -> Settled:
     """Remember one visit by itself, with its source's rhythm before it; `followers` as in `refresh`."""
-    return _settle(store, rules, [(visit, rhythm)], visit.finished, Sharing(followers))[0]
+    sharing = Sharing(followers)
+    settled = _settle(store, rules, [(visit, rhythm)], visit.finished, sharing)[0]
+    look_again(store, rules, settled.placed, visit.finished)
+    sharing.look_again(visit.finished)
+    return settled
 
 
 def receive(collector: Collector, task: Task, data: bytes, content_type: str | None) -> Visit | None:

@@ -33,7 +33,8 @@ from aggregator.model import (
 from aggregator.normalise import without_password
 from aggregator.pace import adopted
 from aggregator.press import Published
-from aggregator.settle import Rejudged, Settled
+from aggregator.reconsider import Rejudged
+from aggregator.settle import Settled
 from aggregator.spans import ago, ahead
 
 Part = Table | str

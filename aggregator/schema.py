@@ -376,6 +376,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE source ADD COLUMN host TEXT", "CREATE INDEX source_host ON source (host)"),
     ("ALTER TABLE item ADD COLUMN stock TEXT",),
     ("ALTER TABLE rhythm ADD COLUMN fresh_for {number}",),
+    ("CREATE INDEX item_unsure ON item (key) WHERE decision = 'undecided'",),
 )
 
 

@@ -37,7 +37,8 @@ from aggregator.model import (
 from aggregator.ports import Store, Work
 from aggregator.stories import Folder, story_id
 from aggregator.telling import lead
-from aggregator.topics import BODY_READ, Judge
+from aggregator.topics import BODY_READ
+from aggregator.vouching import Vouched, is_vouched, vouch
 from aggregator.words import sentence_hash, sentences
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -60,6 +61,7 @@ class Rules:
     window: timedelta  # how far back a repeat is looked for
     max_age: timedelta | None  # a story all of whose items are older is recorded, not published; None: any age
     folds: bool = True  # False: items are remembered in no story, as where several subjects share what is read
+    band: float = 0.0  # log-odds below the threshold that are undecided, and may be vouched for; 0: nothing is
 
     def keys(self, item: Item) -> frozenset[str]:
         """Under which an item that belongs to the subject is found: by repeats, and by itself under another id."""
@@ -184,6 +186,8 @@ def take(settling: Settling, judged: Judged) -> None:
     stored = stored or _reissued(settling, judged.item, keys)
     if stored is not None:
         settling.seen.add(stored.key)
+        if is_vouched(stored.verdict) and (again := vouched(settling, stored, judged)):
+            judged = replace(judged, verdict=again.verdict)
         revise(settling, stored, judged, keys)
         return
     settling.fresh.append(judged.item)
@@ -242,7 +246,7 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
     if not settling.rules.folds:
         return
     work = settling.work
-    candidates = _candidates(settling, key, keys)
+    candidates = _candidates(settling, key, keys, settling.now - settling.rules.window)
     match settling.rules.folder.place(item, candidates, settling.now):
         case Founds():
             story, evidence = found(settling, key, item), Evidence("founds", "", 1.0)
@@ -257,6 +261,25 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
     work.assign(key, story, evidence)
     settling.touched.add(story)
     settling.placed.append(key)
+
+
+def vouched(settling: Settling, stored: StoredItem, judged: Judged) -> Vouched | None:
+    """What an undecided item's verdict becomes by the story that it tells, if it tells one; see vouching.vouch."""
+    rules = settling.rules
+    if not rules.folds or not rules.band or stored.ruling is not None:
+        return None
+    keys, since = rules.keys(judged.item), min(settling.now, stored.first_seen) - rules.window
+    candidates = _candidates(settling, stored.key, keys, since)
+    return vouch(rules.folder, replace(stored, item=judged.item, verdict=judged.verdict), candidates, rules.band)
+
+
+def enter(settling: Settling, stored: StoredItem, vouched: Vouched) -> None:
+    """Put an undecided item in the story that vouches for it."""
+    judged = Judged(stored.item, vouched.verdict)
+    settling.work.edit(stored.key, judged, settling.rules.keys(stored.item))
+    settling.work.assign(stored.key, vouched.story, vouched.evidence)
+    settling.touched.add(vouched.story)
+    settling.placed.append(stored.key)
 
 
 def found(settling: Settling, key: int, item: Item) -> str:
@@ -347,50 +370,6 @@ def _is_news(stored: StoredItem, max_age: timedelta | None, now: datetime) -> bo
     return stored.ruling == "keep" or max_age is None or now - dated <= max_age
 
 
-@dataclass(frozen=True, slots=True)
-class Rejudged:
-    """What a change of rules did to what is stored, in items."""
-
-    entered: int  # kept now, and not before
-    left: int  # kept before, and no more
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What is known of sources when their items are judged; each by the source's url."""
-
-    scopes: Mapping[str, str]
-    repeated: Mapping[str, frozenset[int]]  # Store.repeated of the store that remembers their visits
-
-    def stock(self, stored: StoredItem) -> frozenset[int]:
-        """The sentences that say nothing of an item; of one that was kept, those that said nothing of it then."""
-        if _is_kept(stored):
-            return frozenset(stored.item.stock)
-        return self.repeated.get(stored.item.source, frozenset())
-
-
-def reconsider(store: Store, rules: Rules, judge: Judge, expected: Expected, now: datetime) -> Rejudged:
-    """Judge all that is retained anew: what is newly kept enters now, what is newly dropped is withdrawn.
-
-    What the curator decided on stays as it is, and counts for neither number.
-    """
-    entered = left = 0
-    for stored in tuple(store.retained()):
-        scope = expected.scopes.get(stored.item.source, "general")
-        verdict = judge.judge(stored.item, scope, expected.stock(stored))
-        if verdict == stored.verdict:
-            continue
-        judged = Judged(stored.item, verdict)
-        if stored.ruling is None:
-            was, is_now = (one.decision is Decision.KEPT for one in (stored.verdict, verdict))
-            entered, left = entered + (is_now and not was), left + (was and not is_now)
-        with store.begin() as work:
-            settling = Settling(work, rules, now)
-            revise(settling, stored, judged, rules.keys(stored.item) if _is_kept(judged) else frozenset())
-            tell(settling)
-    return Rejudged(entered, left)
-
-
 def hold_list(remembered: Work | Store) -> tuple[str, ...]:
     """The names, phrases and links that the operator wants to see before they are published."""
     return tuple(json.loads(remembered.get(_HOLD_LIST) or "[]"))
@@ -410,11 +389,11 @@ def watch_for(store: Store, rules: Rules, entries: Sequence[str], now: datetime)
     return tuple(settling.held)
 
 
-def _candidates(settling: Settling, key: int, keys: Iterable[str]) -> tuple[StoredStory, ...]:
-    """The stories that the item may tell: the same article at any age, anything else within the window."""
+def _candidates(settling: Settling, key: int, keys: Iterable[str], since: datetime) -> tuple[StoredStory, ...]:
+    """The stories that the item may tell: the same article at any age, anything else since then."""
     work = settling.work
     links = [one for one in keys if one.startswith("link:")]
-    found = work.candidates(links, LONG_AGO) + near(work, keys, settling.now - settling.rules.window)
+    found = work.candidates(links, LONG_AGO) + near(work, keys, since)
     parted = work.parted(key)
     return tuple({story.id: story for story in found if story.id not in parted}.values())
 

@@ -16,6 +16,7 @@ from aggregator.identity import shown
 from aggregator.model import Changed, Item, Judged, SourceHealth, StoredItem, Verdict, Visit
 from aggregator.ports import Store
 from aggregator.regroup import regroup
+from aggregator.second_look import look_again
 from aggregator.settle import LONG_AGO, Rules, Settled, Settling, take, tell, tell_each
 
 _HEARD = "heard"  # setting of a subject's store: when the last items were read that it has heard of
@@ -80,7 +81,15 @@ class Sharing:
     def regroup(self, now: datetime) -> None:
         """Group anew what the refresh of `now` put into each subject's stories."""
         for place, follower in enumerate(self.followers):
-            regroup(follower.store, follower.rules, [key for there, key in self.placed if there == place], now)
+            regroup(follower.store, follower.rules, self._placed(place), now)
+
+    def look_again(self, now: datetime) -> None:
+        """Look again at what each subject leaves undecided."""
+        for place, follower in enumerate(self.followers):
+            look_again(follower.store, follower.rules, self._placed(place), now)
+
+    def _placed(self, place: int) -> list[int]:
+        return [key for there, key in self.placed if there == place]
 
 
 def has_heard_nothing(own: Store) -> bool:

@@ -538,7 +538,8 @@ def _newest(connection: Connection, wanted: ColumnElement[bool], limit: int | No
 
 def _counts_as(decision: Decision) -> ColumnElement[bool]:
     """Items of which this holds: by the curator's word, else by the verdict."""
-    judged = and_(item.c.ruling.is_(None), item.c.decision == decision.value)
+    as_indexed: ColumnElement[str] = literal_column(f"'{decision.value}'")
+    judged = and_(item.c.ruling.is_(None), item.c.decision == as_indexed)
     match decision:
         case Decision.KEPT:
             return or_(item.c.ruling == "keep", judged)

@@ -306,7 +306,7 @@ class Judge:
 
     def score(self, odds: float) -> float:
         """The score at so many log-odds from the threshold."""
-        return _sigmoid(odds + self._floor)
+        return as_score(odds + self._floor)
 
     def odds(self, score: float) -> float:
         """The log-odds of a score, 0 at the threshold."""
@@ -335,7 +335,7 @@ class Judge:
             reasons = sorted(reasons + _curated(self._model, item, reasons), key=_strength)
         odds = self._odds(reasons)
         beginning = [Reason(PACK, "before any evidence", "", self._pack.bias)] if reasons else []
-        return Verdict(self._decide(odds), _sigmoid(odds), (*reasons, *beginning), self.rules)
+        return Verdict(self._decide(odds), as_score(odds), (*reasons, *beginning), self.rules)
 
     def _odds(self, reasons: Iterable[Reason]) -> float:
         return self._pack.bias + sum(reason.weight for reason in reasons)
@@ -507,5 +507,6 @@ def _extent(matches: tuple[Match, ...]) -> int:
     return max(match.end for match in matches) - min(match.start for match in matches)
 
 
-def _sigmoid(odds: float) -> float:
+def as_score(odds: float) -> float:
+    """Log-odds, the pack's bias among them, as the score that a verdict gives: 0..1."""
     return round(1 / (1 + math.exp(-odds)), 4)

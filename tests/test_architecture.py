@@ -78,6 +78,7 @@ ROOMS = {
     "stories": room("core", "rapidfuzz"),
     "phrasing": room("core"),
     "telling": room("core"),
+    "vouching": room("core"),
     "topics": room("core", "tomli"),
     # what is published
     "entries": room("core"),
@@ -108,7 +109,9 @@ ROOMS = {
     "notices": room("flow"),
     "pipeline": room("flow"),
     "press": room("flow"),
+    "reconsider": room("flow"),
     "regroup": room("flow"),
+    "second_look": room("flow"),
     "seek": room("flow"),
     "settle": room("flow"),
     "sharing": room("flow"),

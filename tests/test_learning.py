@@ -246,7 +246,7 @@ def test_what_a_curator_reviews_decides_on_what_comes_next(tmp_path: Path, site:
         if line.startswith("#")
     ]
     aggregator(tmp_path, "review", answers="\n".join(answers) + "\n")
-    late = ("https://n.example/late", "Defector speaks to journalists again", "")
+    late = ("https://n.example/late", "Lottery: journalists ask, defector wins 800,000 euros in Finland", "")
     site.put("/feed", rss([late]))
     aggregator(tmp_path, "run", "--once", "--now")
     told = aggregator(tmp_path, "explain", late[0]).stdout

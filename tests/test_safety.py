@@ -25,8 +25,9 @@ from aggregator.holding import Watch, cleaned, mark
 from aggregator.model import Decision, Enclosure, Evidence, Item, Seed, StoredItem, StoredStory, Verdict
 from aggregator.planting import PLANTED
 from aggregator.publish import FolderPublisher
+from aggregator.reconsider import Expected, reconsider
 from aggregator.serve import Server, build_app
-from aggregator.settle import Expected, reconsider, watch_for
+from aggregator.settle import watch_for
 from aggregator.store import SqlStore
 from aggregator.topics import Judge
 from tests.command import aggregator, configure, feed
