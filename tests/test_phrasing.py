@@ -118,5 +118,5 @@ def test_the_pack_that_ships_knows_how_its_subject_is_phrased() -> None:
     pack = load_pack("north-korean-defectors", HERE)
     assert isinstance(pack.phrasing, Phrasing)
     weigh = pack.phrasing.weigh
-    assert weigh(item("He crossed the frozen river by night and has not seen his mother since"))[0] > 0
+    assert weigh(item("She fled across the frozen river by night and has not seen her mother since"))[0] > 0
     assert weigh(item("Central bank in Seoul leaves interest rates unchanged"))[0] < 0
