@@ -32,7 +32,7 @@ from aggregator.model import (
 )
 from aggregator.normalise import without_password
 from aggregator.pace import Bounds
-from aggregator.pipeline import Collector, Listener, Manners
+from aggregator.pipeline import Collector, Listener, Manners, Visits
 from aggregator.planting import PLANTED
 from aggregator.ports import Clock, Courier, Engine, Outbox, Publisher, Store
 from aggregator.press import Published
@@ -102,19 +102,28 @@ class App:
     def _followers(self) -> tuple[Follower, ...]:
         return tuple(Follower(one.store, one.rules) for one in self.parts)
 
-    def refresh(self, *, limit: int | None = None, everything: bool = False) -> Generator[Settled, None, None]:
-        """Visit what is due; see pipeline.refresh."""
-        visits = partial(pipeline.collect, self.collector)
-        return pipeline.refresh(
-            visits if self.crew is None else partial(self.crew, self.collector.judge, panel=self.collector.panel),
-            self.collector.clock,
-            self.engine,
-            self.store,
+    def visits(self) -> Visits:
+        """Those of a daemon, whose refreshes leave what hangs to the next."""
+        manners = Manners(lane, timedelta(seconds=self.config.fetch.host_gap_seconds), self.holds)
+        return Visits(self.collector.clock, self.engine, self.store, manners)
+
+    def refresh(
+        self,
+        visits: Visits | None = None,
+        *,
+        limit: int | None = None,
+        everything: bool = False,
+        patience: timedelta | None = None,
+    ) -> Generator[Settled, None, None]:
+        """Visit what is due; see pipeline.Visits."""
+        here = partial(pipeline.collect, self.collector)
+        return (visits or self.visits()).refresh(
+            here if self.crew is None else partial(self.crew, self.collector.judge, panel=self.collector.panel),
             self.rules,
-            manners=Manners(lane, timedelta(seconds=self.config.fetch.host_gap_seconds), self.holds),
+            self._followers,
             limit=limit,
             everything=everything,
-            followers=self._followers,
+            patience=patience,
         )
 
     def settle(self, visit: Visit, rhythm: Rhythm) -> Settled:

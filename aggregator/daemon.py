@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=10)  # how often the store is asked what is due: short beside any interval, and cheap
-AT_ONCE = 100  # sources visited in one round: after an outage, or when all are new, they do not start in one second
+AT_ONCE = 100  # sources being visited: after an outage, or when all are new, they do not start in one second
+PATIENCE = timedelta(seconds=8)  # with visits that hang, of a round: short of LOOK, or the next round would be late
 PUBLISH = timedelta(seconds=5)  # what has come so far is published this often, however long a visit takes
 TIDY = timedelta(days=1)
 AGAIN = timedelta(minutes=1)  # after publishing failed, perhaps for want of space
@@ -103,6 +104,7 @@ def _work(config: Config, clock: Clock, signals: Signals) -> Config:
             closing(push),
             closing(notifier),
             serving(app, rounds),
+            closing(rounds),
             ringing("refresh", rounds.go, LOOK),
             ringing("publication", rounds.publish_new, PUBLISH),
         ):
@@ -128,10 +130,15 @@ def unswept() -> Iterator[None]:
 
 
 class Rounds:
-    """Visits to what is due, one round after the other, and what they bring published: after each, and on the way."""
+    """Visits to what is due, one round after the other, and what they bring published: after each, and on the way.
+
+    A visit that hangs goes on while the next round begins, so that it holds up no other source; it is judged by what
+    the curator had taught when it began.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.visits = app.visits()  # under way, over all rounds
         self._unpublished = False  # something that was settled is not published yet
         self._failed = False  # publishing did, the last time
         self._tried = app.collector.clock.now()
@@ -149,8 +156,27 @@ class Rounds:
         """Visit what is due and publish what it brought."""
         service.tell(service.ALIVE)
         self._keep_up()
+        self._visit(AT_ONCE, PATIENCE)
+        if self._app.is_behind():  # another process may have settled something
+            self._unpublished = True
+        self.publish_new()
+        if self.push:
+            self.push.tend()
+        if self.notifier:
+            self.notifier.tend()
+        self._tidy()
+
+    def close(self) -> None:
+        """Wait for the visits that hang, and publish what they bring."""
+        try:
+            self._visit(0, None)
+        except AggregatorError as error:
+            log.error("the visits that were under way are made again: %s", error)
+        self.publish_new()
+
+    def _visit(self, limit: int, patience: timedelta | None) -> None:
         outcomes: list[report.Result] = []
-        for settled in self._app.refresh(limit=AT_ONCE):
+        for settled in self._app.refresh(self.visits, limit=limit, patience=patience):
             service.tell(service.ALIVE)
             log.info("%s", report.line(settled))
             if self.push:
@@ -160,14 +186,6 @@ class Rounds:
                 self._unpublished = True
         if outcomes:
             log.info("%s", report.summary(outcomes))
-        if self._app.is_behind():  # another process may have settled something
-            self._unpublished = True
-        self.publish_new()
-        if self.push:
-            self.push.tend()
-        if self.notifier:
-            self.notifier.tend()
-        self._tidy()
 
     def _tidy(self) -> None:
         """Once a day, let go of what is past its time."""

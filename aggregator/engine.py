@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 import pickle
 import queue
@@ -13,11 +11,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError, wait
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from aggregator.errors import FeedError
+from aggregator.lanes import Lanes
+from aggregator.ports import Run
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,25 +34,42 @@ class Inline:
     def map(
         self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable]
     ) -> Generator[R, None, None]:
-        for (result,) in self.batches(work, inputs, lane, 1):
-            yield result
-
-    def batches(
-        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
-    ) -> Generator[list[R], None, None]:
         for each in inputs:
             if self._closed:
                 return
-            yield [work(each)]
+            yield work(each)
+
+    def begin(self, work: Callable[[T], R], lane: Callable[[T], Hashable]) -> Run[T, R]:
+        return _Line(work, lambda: self._closed)
 
     def close(self) -> None:
         self._closed = True
 
 
+class _Line(Generic[T, R]):
+    """The run of an engine that is `Inline`."""
+
+    def __init__(self, work: Callable[[T], R], closed: Callable[[], bool]) -> None:
+        self._work = work
+        self._closed = closed
+        self._waiting: deque[T] = deque()
+
+    def add(self, inputs: Iterable[T]) -> None:
+        self._waiting.extend(inputs)
+
+    def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
+        until = _end(patience)
+        while self._waiting and not self._closed() and time.monotonic() < until:
+            yield [self._work(self._waiting.popleft())]
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
 class Threads:
     """An engine of threads: `concurrency` in all, `per_lane` in one lane, whose starts are `gap` seconds apart.
 
-    Spacing holds from one map to the next; the number in a lane is counted within each map.
+    Spacing holds from one run to the next; how many work, in all and in a lane, is counted within each run.
     """
 
     def __init__(self, concurrency: int, per_lane: int, gap: float) -> None:
@@ -72,31 +88,22 @@ class Threads:
         Work runs ahead of a slow reader by a few results for each thread, so that they do not pile up.
         Closing the generator, or an exception in it (Ctrl-C), starts nothing more and waits for what runs.
         """
-        with closing(self.batches(work, inputs, lane, 1)) as batches:
-            for (result,) in batches:
+        with closing(self.begin(work, lane)) as run:
+            run.add(inputs)
+            for (result,) in run.batches(1):
                 yield result
 
-    def batches(
-        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
-    ) -> Generator[list[R], None, None]:
-        """The same, with what has come by now in one list of at most so many; it waits for the first of them alone."""
-        self._forget()
-        lanes = _Lanes[T](self._per_lane, self._gap, self._last)
-        for each in inputs:
-            lanes.add(lane(each), each)
-        run = _Run(work, lanes)
+    def begin(self, work: Callable[[T], R], lane: Callable[[T], Hashable]) -> Run[T, R]:
+        """A run that is fed on the way; see ports.Run."""
+        lanes = Lanes[T](self._per_lane, self._gap, self._last)
+        run = _Run(work, lane, lanes, self._concurrency, self._running.discard)
         self._running.add(run)
         if self._closed:
             run.stop()
-        try:
-            yield from run.results(min(self._concurrency, len(lanes)), most)
-        finally:
-            self._running.discard(run)
-            run.stop()
-            run.join()
+        return run
 
     def close(self) -> None:
-        """Start nothing more: each map that is being read yields what still runs, and ends; a later one is empty.
+        """Start nothing more: each run that is being read yields what still runs, and ends; a later one is empty.
 
         May be called from a signal's handler: the locks that it takes are re-entrant.
         """
@@ -104,38 +111,60 @@ class Threads:
         for run in tuple(self._running):
             run.stop()
 
-    def _forget(self) -> None:
-        """Drop the starts that are too long ago to matter."""
-        before = time.monotonic() - self._gap
-        for lane in [lane for lane, at in self._last.items() if at <= before]:
-            del self._last[lane]
-
 
 class _Run(Generic[T, R]):
-    """One map: threads that take work as it may start, and a queue of what came of it."""
+    """Threads that take work as it may start, and a queue of what came of it."""
 
-    def __init__(self, work: Callable[[T], R], lanes: _Lanes[T]) -> None:
+    def __init__(
+        self,
+        work: Callable[[T], R],
+        lane: Callable[[T], Hashable],
+        lanes: Lanes[T],
+        most: int,
+        closed: Callable[[_Run[T, R]], None],
+    ) -> None:
+        """`most`: threads; `closed`: told when this is."""
         self._work = work
+        self._lane = lane
         self._lanes = lanes
+        self._most = most
+        self._closed = closed
         # A reader that Ctrl-C may interrupt takes the lock itself: between Condition's taking it and its return lies a
         # moment in which an interrupt would leave it taken, and the threads waiting for ever.
         self._lock = threading.RLock()
         self._change = threading.Condition(self._lock)
         self._next_look = math.inf  # when the thread that waits by the clock will look again; the others sleep
         self._stopped = False
-        self._threads: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []  # those that had not ended when inputs were last added
         self._alive = 0
         self._ahead = 0  # inputs taken whose results were not read yet
-        self._most_ahead = 0
         self._done: queue.SimpleQueue[tuple[R | None, BaseException | None] | None] = queue.SimpleQueue()
 
-    def results(self, threads: int, most: int) -> Generator[list[R], None, None]:
-        self._alive, self._most_ahead = threads, threads * _AHEAD
-        for _ in range(threads):
+    def add(self, inputs: Iterable[T]) -> None:
+        """Have further inputs worked on. Threads end when nothing waits, so that it may take new ones."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        with self._change:
+            self._lanes.forget(time.monotonic())
+            for each in inputs:
+                self._lanes.add(self._lane(each), each)
+            more = 0 if self._stopped else min(self._most - self._alive, len(self._lanes))
+            self._alive += more
+            self._change.notify_all()
+        for _ in range(more):
             thread = threading.Thread(target=self._serve, daemon=True)
             self._threads.append(thread)
             thread.start()
-        for first in iter(self._done.get, None) if threads else ():
+
+    def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
+        """What has ended, as ports.Run says; an exception in the work is raised here."""
+        until = _end(patience)
+        while self._owes():
+            try:
+                first = self._done.get(timeout=None if patience is None else max(until - time.monotonic(), 0.0))
+            except queue.Empty:
+                return
+            if first is None:
+                continue
             ended = [first, *self._ended(most - 1)]
             with self._lock:
                 self._ahead -= len(ended)
@@ -144,46 +173,47 @@ class _Run(Generic[T, R]):
                 raise error
             yield [cast(R, result) for result, _ in ended]
 
-    def _ended(self, most: int) -> Iterator[tuple[R | None, BaseException | None]]:
-        """What else has ended by now."""
-        while most and not self._done.empty():
-            if (done := self._done.get()) is None:
-                self._done.put(None)  # the end, which is always the last
-                return
-            most -= 1
-            yield done
-
     def stop(self) -> None:
+        """Start nothing more."""
         with self._lock:
             self._stopped = True
             self._change.notify_all()
+        self._done.put(None)  # a reader who waits looks again whether anything is to come
 
-    def join(self) -> None:
+    def close(self) -> None:
+        """Start nothing more, and wait for what runs; its results are lost."""
+        self.stop()
         for thread in self._threads:
             thread.join()
+        self._closed(self)
+
+    def _owes(self) -> bool:
+        with self._lock:
+            return self._ahead > 0 or (len(self._lanes) > 0 and not self._stopped)
+
+    def _ended(self, most: int) -> Iterator[tuple[R | None, BaseException | None]]:
+        """What else has ended by now."""
+        while most and not self._done.empty():
+            if (done := self._done.get()) is not None:
+                most -= 1
+                yield done
 
     def _serve(self) -> None:
-        try:
-            while (taken := self._take()) is not None:
-                lane, each = taken
-                try:
-                    self._done.put((self._work(each), None))
-                except BaseException as error:  # not swallowed: handed to the thread that reads the results
-                    self._done.put((None, error))
-                with self._change:
-                    self._lanes.free(lane)
-                    self._change.notify()
-        finally:
+        while (taken := self._take()) is not None:
+            lane, each = taken
+            try:
+                self._done.put((self._work(each), None))
+            except BaseException as error:  # not swallowed: handed to the thread that reads the results
+                self._done.put((None, error))
             with self._change:
-                self._alive -= 1
-                if not self._alive:
-                    self._done.put(None)
+                self._lanes.free(lane)
+                self._change.notify()
 
     def _take(self) -> tuple[Hashable, T] | None:
-        """The next input that may start, waiting for it; None: there will be no more."""
+        """The next input that may start, waiting for it; None: nothing waits any more, and the thread is to end."""
         with self._change:
             while not self._stopped and len(self._lanes):
-                if self._ahead >= self._most_ahead:
+                if self._ahead >= self._most * _AHEAD:
                     self._change.wait()
                     continue
                 now = time.monotonic()
@@ -195,6 +225,7 @@ class _Run(Generic[T, R]):
                         self._change.notify()
                     return taken
                 self._wait(at, now)
+            self._alive -= 1
             self._change.notify_all()
             return None
 
@@ -209,62 +240,9 @@ class _Run(Generic[T, R]):
             self._next_look = math.inf
 
 
-@dataclass(slots=True)
-class _Lane(Generic[T]):
-    waiting: deque[T] = field(default_factory=deque)
-    running: int = 0
-    listed: bool = False  # whether it stands in the heap: it may start one more, now or at a known time
-
-
-class _Lanes(Generic[T]):
-    """What waits, and when the next may start: a heap of lanes by that time, so that no lane is searched for."""
-
-    def __init__(self, limit: int, gap: float, last: dict[Hashable, float]) -> None:
-        """`last`: lane → when an input of it last started; kept up to date for whoever comes after."""
-        self._limit = limit
-        self._gap = gap
-        self._last = last
-        self._lanes: dict[Hashable, _Lane[T]] = {}
-        self._heap: list[tuple[float, int, Hashable]] = []
-        self._order = itertools.count()  # of lanes that may start at the same time, the first listed goes first
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, name: Hashable, each: T) -> None:
-        lane = self._lanes.setdefault(name, _Lane())
-        lane.waiting.append(each)
-        self._size += 1
-        self._list(name, lane)
-
-    def next_start(self) -> float:
-        """When the next input may start; infinite while all lanes are full or empty."""
-        return self._heap[0][0] if self._heap else math.inf
-
-    def take(self, now: float) -> tuple[Hashable, T]:
-        name = heapq.heappop(self._heap)[2]
-        lane = self._lanes[name]
-        lane.listed = False
-        lane.running += 1
-        self._size -= 1
-        if self._gap:
-            self._last[name] = now
-        each = lane.waiting.popleft()
-        self._list(name, lane)
-        return name, each
-
-    def free(self, name: Hashable) -> None:
-        lane = self._lanes[name]
-        lane.running -= 1
-        self._list(name, lane)
-
-    def _list(self, name: Hashable, lane: _Lane[T]) -> None:
-        if lane.listed or not lane.waiting or lane.running >= self._limit:
-            return
-        lane.listed = True
-        at = self._last[name] + self._gap if name in self._last else 0.0
-        heapq.heappush(self._heap, (at, next(self._order), name))
+def _end(patience: float | None) -> float:
+    """When so many seconds are over, by the monotonic clock; None: never."""
+    return math.inf if patience is None else time.monotonic() + patience
 
 
 def direct(function: Callable[..., R], *arguments: Any) -> R:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from aggregator import pace, parse
 from aggregator.boilerplate import with_stock
@@ -31,7 +29,7 @@ from aggregator.model import (
     Validators,
     Visit,
 )
-from aggregator.ports import Clock, Engine, Fetch, Isolate, Store
+from aggregator.ports import Clock, Engine, Fetch, Isolate, Run, Store
 from aggregator.regroup import regroup
 from aggregator.second_look import look_again
 from aggregator.seek import sought
@@ -89,60 +87,127 @@ class Manners:
     holds: dict[str, datetime]
 
 
-def refresh(
-    make: Callable[[Task], Visit | Unmade],
-    clock: Clock,
-    engine: Engine,
-    store: Store,
-    rules: Rules,
-    *,
-    manners: Manners,
-    limit: int | None = None,
-    everything: bool = False,
-    followers: Sequence[Follower] = (),
-) -> Generator[Settled, None, None]:
-    """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
+_Make = Callable[[Task], Visit | Unmade]
 
-    What was settled comes as visits end. Once the engine is closed no visit begins any more, those under way are
-    settled, and what was claimed and not visited is given back. `make`: makes a visit, here (collect) or elsewhere;
-    must not raise; one that is Unmade is put off a little. `limit`: of visits, those longest due; None: all.
-    `followers`: the subjects, where several share the sources; `store` then remembers for all of them what is read.
-    (So many parameters: what is joined here is what the house consists of.)
+
+@dataclass(frozen=True, slots=True)
+class _PutOff:
+    """A source that was not visited when its turn came."""
+
+    task: Task
+    until: datetime
+    why: str
+
+
+_Run = Run[tuple[_Make, Task], Visit | _PutOff]
+
+
+class Visits:
+    """What is being visited, from one refresh to the next: asked for in other threads, settled in the caller's.
+
+    A refresh leaves what hangs to the next when its patience ends, as if that had claimed it: it is settled, and
+    grouped, with what the next one brings.
     """
-    now = clock.now()
-    lane, holds = manners.lane, manners.holds
-    tasks = store.claim(now, LEASE, limit=limit, everything=everything, gap=manners.gap)
-    if not everything:
-        tasks = _awake(store, tasks, now)
-    waiting, tasks = {task.source.url: task for task in tasks}, ()  # each is let go once its visit is settled
-    placed, news = list[int](), False
-    unmade: dict[str, Unmade] = {}
-    ask = partial(_ask, make, clock, lane, holds, unmade)
-    sharing = Sharing(followers)
-    try:
-        with closing(engine.batches(ask, iter(tuple(waiting.values())), lane, TOGETHER)) as ended:
-            for group in _grouped(ended):
-                _spare_hosts(store, group)
-                met = [(visit, waiting[visit.source.url].rhythm) for visit in group]
-                done = _settle(store, rules, met, now, sharing)
+
+    def __init__(self, clock: Clock, engine: Engine, store: Store, manners: Manners) -> None:
+        """`store`: where the visits are remembered, for all subjects if several share the sources."""
+        self._clock, self._engine, self._store, self._manners = clock, engine, store, manners
+        self._waiting: dict[str, Task] = {}  # by address: claimed, and neither settled nor put off
+        self._run: _Run | None = None  # while anything is under way
+
+    def refresh(
+        self,
+        make: _Make,
+        rules: Rules,
+        followers: Sequence[Follower] = (),
+        *,
+        limit: int | None = None,
+        everything: bool = False,
+        patience: timedelta | None = None,
+    ) -> Generator[Settled, None, None]:
+        """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
+
+        What was settled comes as visits end. Once the engine is closed no visit begins any more, and those under way
+        are settled. `make`: makes a visit, here (collect) or elsewhere; must not raise; one that is Unmade is put off a
+        little. `followers`: the subjects, where several share the sources. `limit`: of visits under way, those longest
+        due; None: all. `patience`: how long visits are waited for; None: until all have ended, and what was claimed and
+        not visited is given back. (So many parameters: what is joined here is what the house consists of.)
+        """
+        now, hanging = self._clock.now(), False
+        placed, news = list[int](), False
+        sharing = Sharing(followers)
+        try:
+            run = self._begin(make, self._claim(now, limit, everything))
+            for group in _grouped(self._ended(run, patience)):
+                _spare_hosts(self._store, group)
+                met = [(visit, self._waiting[visit.source.url].rhythm) for visit in group]
+                done = _settle(self._store, rules, met, now, sharing)
                 for visit in group:
-                    del waiting[visit.source.url]
+                    del self._waiting[visit.source.url]
                 placed += (key for settled in done for key in settled.placed)
                 news = news or any(settled.new or settled.changed for settled in done)
                 yield from done
-        regroup(store, rules, placed, now)
-        sharing.regroup(now)
-        if news:
-            look_again(store, rules, placed, now)
-            sharing.look_again(now)
-        for each in (rules, *(follower.rules for follower in followers)):
-            each.folder.rest()
-    finally:
-        held = [(task, holds[lane(task)]) for task in waiting.values() if _held(holds, lane(task), now)]
-        store.put_off(held, _PAUSE)
-        for why, lost in _by_reason(unmade, waiting):
-            store.put_off([(task, now + AGAIN) for task in lost], f"the last visit could not be made: {why}")
-        store.release(task for url, task in waiting.items() if url not in unmade and not _held(holds, lane(task), now))
+            regroup(self._store, rules, placed, now)
+            sharing.regroup(now)
+            if news:
+                look_again(self._store, rules, placed, now)
+                sharing.look_again(now)
+            for each in (rules, *(follower.rules for follower in followers)):
+                each.folder.rest()
+            hanging = patience is not None and bool(self._waiting)
+        finally:
+            if not hanging:
+                self._give_back()
+
+    def _claim(self, now: datetime, limit: int | None, everything: bool) -> tuple[Task, ...]:
+        free = None if limit is None else max(limit - len(self._waiting), 0)
+        if free == 0:
+            return ()
+        tasks = self._store.claim(now, LEASE, limit=free, everything=everything, gap=self._manners.gap)
+        # What waits for its turn longer than a lease is claimed anew, and still visited once.
+        tasks = tuple(task for task in tasks if task.source.url not in self._waiting)
+        return tasks if everything else _awake(self._store, tasks, now)
+
+    def _begin(self, make: _Make, tasks: Iterable[Task]) -> _Run:
+        self._waiting |= {task.source.url: task for task in tasks}
+        if self._run is None:
+            self._run = self._engine.begin(self._visit, lambda errand: self._manners.lane(errand[1]))
+        self._run.add((make, task) for task in tasks)
+        return self._run
+
+    def _visit(self, errand: tuple[_Make, Task]) -> Visit | _PutOff:
+        """In a thread of the engine's: a visit, and what it says of the host."""
+        (make, task), holds = errand, self._manners.holds
+        lane, now = self._manners.lane(task), self._clock.now()
+        if _held(holds, lane, now):
+            return _PutOff(task, holds[lane], _PAUSE)
+        visit = make(task)
+        if isinstance(visit, Unmade):
+            return _PutOff(task, now + AGAIN, f"the last visit could not be made: {visit.why}")
+        if (until := pace.held_host(visit)) is not None:
+            holds[lane] = until
+        return visit
+
+    def _ended(self, run: _Run, patience: timedelta | None) -> Iterator[Sequence[Visit]]:
+        """The visits, as they end; the others are put off."""
+        for ended in run.batches(TOGETHER, None if patience is None else patience.total_seconds()):
+            late = [one for one in ended if isinstance(one, _PutOff)]
+            for why in sorted({one.why for one in late}):
+                self._store.put_off([(one.task, one.until) for one in late if one.why == why], why)
+            for one in late:
+                del self._waiting[one.task.source.url]
+            yield [one for one in ended if isinstance(one, Visit)]
+
+    def _give_back(self) -> None:
+        """Begin no more visits, and end the claim on what has not been settled."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+        waiting, self._waiting = self._waiting.values(), {}
+        lane, holds, now = self._manners.lane, self._manners.holds, self._clock.now()
+        held = [(task, holds[lane(task)]) for task in waiting if _held(holds, lane(task), now)]
+        self._store.put_off(held, _PAUSE)
+        self._store.release(task for task in waiting if not _held(holds, lane(task), now))
 
 
 def _awake(store: Store, tasks: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
@@ -156,26 +221,6 @@ def _awake(store: Store, tasks: tuple[Task, ...], now: datetime) -> tuple[Task, 
     return tuple(task for task in tasks if task.source.url not in resting)
 
 
-def _ask(
-    make: Callable[[Task], Visit | Unmade],
-    clock: Clock,
-    lane: Callable[[Task], str],
-    holds: dict[str, datetime],
-    unmade: dict[str, Unmade],
-    task: Task,
-) -> Visit | None:
-    """A visit, and what it says of the host; None: the host wants to be left alone, or the visit was not made."""
-    if _held(holds, lane(task), clock.now()):
-        return None
-    visit = make(task)
-    if isinstance(visit, Unmade):
-        unmade[task.source.url] = visit
-        return None
-    if (until := pace.held_host(visit)) is not None:
-        holds[lane(task)] = until
-    return visit
-
-
 def _spare_hosts(store: Store, visits: Iterable[Visit]) -> None:
     """Have all who share the store leave a host alone that asked for it, before others can claim what lies on it."""
     for visit in visits:
@@ -183,24 +228,19 @@ def _spare_hosts(store: Store, visits: Iterable[Visit]) -> None:
             store.spare(visit.source.url, until, _PAUSE)
 
 
-def _by_reason(unmade: Mapping[str, Unmade], waiting: Mapping[str, Task]) -> Iterator[tuple[str, list[Task]]]:
-    reasons = sorted({one.why for one in unmade.values()})
-    return ((why, [waiting[url] for url, one in unmade.items() if one.why == why]) for why in reasons)
-
-
 def _held(holds: Mapping[str, datetime], lane: str, now: datetime) -> bool:
     return lane in holds and now < holds[lane]
 
 
-def _grouped(ended: Iterable[Sequence[Visit | None]]) -> Iterator[Sequence[Visit]]:
+def _grouped(ended: Iterable[Sequence[Visit]]) -> Iterator[Sequence[Visit]]:
     """Visits that read a document with those that ended by the same time; the others as long as they end close."""
     quiet: list[Visit] = []
     for visits in ended:
-        changed = [visit for visit in visits if visit and isinstance(visit.outcome, Changed)]
+        changed = [visit for visit in visits if isinstance(visit.outcome, Changed)]
         for start in range(0, len(changed), SETTLED):
             yield changed[start : start + SETTLED]
         for visit in visits:
-            if visit is None or isinstance(visit.outcome, Changed):
+            if isinstance(visit.outcome, Changed):
                 continue
             quiet.append(visit)
             if len(quiet) == TOGETHER or visit.finished - quiet[0].finished > WAIT:
@@ -233,7 +273,7 @@ def _settle(
 def settle_visit(
     store: Store, rules: Rules, visit: Visit, rhythm: Rhythm, followers: Sequence[Follower] = ()
 ) -> Settled:
-    """Remember one visit by itself, with its source's rhythm before it; `followers` as in `refresh`."""
+    """Remember one visit by itself, with its source's rhythm before it; `followers` as in `Visits`."""
     sharing = Sharing(followers)
     settled = _settle(store, rules, [(visit, rhythm)], visit.finished, sharing)[0]
     look_again(store, rules, settled.placed, visit.finished)

@@ -40,6 +40,7 @@ from aggregator.search import Query
 
 T = TypeVar("T")
 R = TypeVar("R")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Clock(Protocol):
@@ -67,14 +68,32 @@ class Engine(Protocol):
         """
         ...
 
-    def batches(
-        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
-    ) -> Generator[list[R], None, None]:
-        """The same, with those that have ended by now in one list, of at most so many; it waits for one alone."""
+    def begin(self, work: Callable[[T], R], lane: Callable[[T], Hashable]) -> Run[T, R]:
+        """A run to which inputs are added on the way; all that holds for a map holds for all of them."""
         ...
 
     def close(self) -> None:
-        """Begin no more work: a map that is being read yields what is under way, and ends; a later one is empty."""
+        """Begin no more work: a map or run that is read yields what is under way, and ends; a later one is empty."""
+        ...
+
+
+class Run(Protocol[T_contra, R]):
+    """Work of one kind under way; for one thread."""
+
+    def add(self, inputs: Iterable[T_contra]) -> None:
+        """Have further inputs worked on."""
+        ...
+
+    def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
+        """What has ended by now in one list, of at most so many; it waits for one alone, until nothing is under way.
+
+        `patience`: seconds, from the first call on, after which it waits no more; None: any. What is still under way
+        then goes on, and is read later.
+        """
+        ...
+
+    def close(self) -> None:
+        """Begin no more, and wait for what is under way; it is lost."""
         ...
 
 

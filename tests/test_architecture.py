@@ -141,6 +141,7 @@ ROOMS = {
     "work": room("shell", "sqlalchemy", wing="store"),
     "memory": room("shell", wing="memory"),
     "engine": room("shell", "pebble", wing="engine"),
+    "lanes": room("shell", wing="engine"),
     "cluster": room("shell", "distributed", wing="engine"),
     "publish": room("shell", wing="publish"),
     "schedule": room("shell", "apscheduler", wing="schedule"),

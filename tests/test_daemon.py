@@ -40,6 +40,22 @@ def test_a_server_that_hangs_holds_up_no_news(tmp_path: Path, site: Site) -> Non
             assert "Hangs" not in (tmp_path / "log").read_text(), "the visit to it was over first"
 
 
+def test_a_server_that_hangs_holds_up_no_later_visit(tmp_path: Path, site: Site) -> None:
+    """What falls due while the visit to it goes on is visited, and what is new is out."""
+    address = f"127.0.0.1:{free_port()}"
+    with Lab() as lab:
+        hangs, news = lab.route("/feed", silence), site.put("/feed", rss([DEFECTOR]))
+        configure(tmp_path, {"Hangs": hangs, "News": news}, HEAD + f'[server]\nlisten = "{address}"\n')
+        config = (tmp_path / "config.toml").read_text().replace("[fetch]\n", "[fetch]\ntimeout_seconds = 60\n")
+        (tmp_path / "config.toml").write_text(config + 'interval = "5s"\n')
+        with daemon(tmp_path):
+            eventually(lambda: DEFECTOR[1] in get(f"http://{address}/")[1])
+            site.put("/feed", rss([DEFECTOR, SWIMMER]))
+            eventually(lambda: SWIMMER[1] in get(f"http://{address}/")[1])
+            assert "Hangs" not in (tmp_path / "log").read_text(), "the visit to it was over first"
+        assert len(lab.requests) == 1
+
+
 def test_a_changed_configuration_counts_from_sighup_on(tmp_path: Path, site: Site) -> None:
     """A source that was added is polled; one that is wrong is told and changes nothing."""
     address = f"127.0.0.1:{free_port()}"

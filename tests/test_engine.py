@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from aggregator.domains import registrable_domain
 from aggregator.engine import Children, Inline, Threads, direct
 from aggregator.errors import FeedError
-from aggregator.ports import Engine, Isolate
+from aggregator.ports import Engine, Isolate, Run
 
 # Engines
 
@@ -106,7 +107,10 @@ def test_reading_may_be_slow(engine: Engine) -> None:
 
 def test_what_has_ended_comes_together(engine: Engine) -> None:
     """All results come once, in lists that are neither empty nor longer than asked for."""
-    batches = list(engine.batches(lambda number: number * 2, range(100), lambda number: number % 7, 5))
+    run: Run[int, int] = engine.begin(lambda number: number * 2, lambda number: number % 7)
+    with closing(run):
+        run.add(range(100))
+        batches = list(run.batches(5))
     assert sorted(result for batch in batches for result in batch) == [number * 2 for number in range(100)]
     assert {len(batch) for batch in batches} <= {1, 2, 3, 4, 5}
 
@@ -121,7 +125,9 @@ def test_results_that_have_ended_wait_for_none_that_has_not() -> None:
         ended.release()
         return number
 
-    batches = Threads(4, 4, 0.0).batches(work, range(4), str, 10)
+    run = Threads(4, 4, 0.0).begin(work, str)
+    run.add(range(4))
+    batches = run.batches(10)
     first = next(batches)
     for _ in range(3):
         assert ended.acquire(timeout=5)
@@ -129,6 +135,58 @@ def test_results_that_have_ended_wait_for_none_that_has_not() -> None:
     rest = list(batches)
     assert 0 not in first
     assert sorted([*first, *(result for batch in rest for result in batch)]) == [0, 1, 2, 3]
+
+
+def test_a_run_takes_further_inputs_and_reads_on_where_it_stopped(engine: Engine) -> None:
+    """What was added while nothing was read, or after all had ended, comes as well."""
+    run: Run[int, int] = engine.begin(lambda number: number * 2, lambda number: number % 7)
+    with closing(run):
+        run.add(range(50))
+        run.add(range(50, 60))
+        some = [result for batch in run.batches(5, 0.0) for result in batch]
+        rest = [result for batch in run.batches(5) for result in batch]
+        assert sorted(some + rest) == [number * 2 for number in range(60)]
+        assert list(run.batches(5)) == []
+        run.add([60])
+        assert list(run.batches(5)) == [[120]]
+
+
+def test_a_run_whose_inputs_hang_takes_others_and_keeps_its_limits() -> None:
+    """Three hang, of which two fill their lane: what is added has the one thread left; then all come to be read."""
+    release, began = threading.Event(), threading.Semaphore(0)
+
+    def work(lane: str) -> str:
+        if lane.startswith("slow"):
+            began.release()
+            release.wait(20)
+        return lane
+
+    run: Run[str, str] = Threads(4, 2, 0.0).begin(work, str)
+    with closing(run):
+        run.add(["slow", "slow", "slow", "slower"])
+        for _ in range(3):
+            assert began.acquire(timeout=20)
+        assert list(run.batches(10, 0.0)) == []
+        run.add(["quick"])
+        assert next(run.batches(10, 20.0)) == ["quick"]
+        run.add(["slower", "slowest"])
+        assert began.acquire(timeout=20)
+        assert not began.acquire(timeout=0.1), "more than four at once, or more than two in one lane"
+        release.set()
+        rest = [result for batch in run.batches(10) for result in batch]
+    assert sorted(rest) == ["slow"] * 3 + ["slower"] * 2 + ["slowest"]
+
+
+def test_closing_the_engine_wakes_who_waits_for_a_run() -> None:
+    """What waits for its turn never begins, and nobody waits for it."""
+    engine = Threads(4, 4, 1000.0)
+    run: Run[int, int] = engine.begin(abs, lambda _: "a")
+    with closing(run):
+        run.add([1, 2])
+        batches = run.batches(10)
+        assert next(batches) == [1]
+        threading.Timer(0.1, engine.close).start()
+        assert list(batches) == []
 
 
 class Diary:
@@ -162,12 +220,18 @@ def test_limits_hold_in_each_lane_and_in_all() -> None:
 
 
 def test_starts_in_one_lane_are_spaced() -> None:
-    """Two visits to one domain never start closer than the gap, also from one map to the next."""
+    """Two visits to one domain never start closer than the gap, also from one map or addition to the next."""
     diary, engine, begun = Diary(0.0), Threads(8, 3, 0.05), time.monotonic()
     for _ in range(2):
         list(engine.map(diary, ["a", "b"] * 4, str))
+    run: Run[str, str] = engine.begin(diary, str)
+    with closing(run):
+        for _ in range(2):
+            run.add(["a", "b"])
+            next(run.batches(1))
+        list(run.batches(4))
     for starts in diary.starts.values():
-        assert len(starts) == 8  # a thread may note its start late, and never before it was due
+        assert len(starts) == 10  # a thread may note its start late, and never before it was due
         assert all(at >= begun + number * 0.05 for number, at in enumerate(starts))
 
 

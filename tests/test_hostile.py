@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import pytest
 
@@ -18,6 +18,7 @@ from aggregator.engine import Inline
 from aggregator.errors import PublishError
 from aggregator.memory import MemoryStore, MemoryWork
 from aggregator.model import Changed, Failed, Judged, Known, Source
+from aggregator.ports import Run
 from aggregator.publish import MemoryPublisher
 from tests.world import DAY, NOW, World, address, atom, rss
 
@@ -224,10 +225,22 @@ def test_what_cannot_be_stored_costs_its_own_visit(tmp_path: Path) -> None:
 class AllAtOnce(Inline):
     """An engine all of whose work ends at one moment, so that its visits are settled together."""
 
-    def batches(
-        self, work: Callable[[T], R], inputs: Iterable[T], lane: Callable[[T], Hashable], most: int
-    ) -> Generator[list[R], None, None]:
-        yield [work(each) for each in inputs]
+    def begin(self, work: Callable[[T], R], lane: Callable[[T], Hashable]) -> Run[T, R]:
+        return Together(super().begin(work, lane))
+
+
+@dataclass
+class Together(Generic[T, R]):
+    run: Run[T, R]
+
+    def add(self, inputs: Iterable[T]) -> None:
+        self.run.add(inputs)
+
+    def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
+        yield [result for batch in self.run.batches(most, patience) for result in batch]
+
+    def close(self) -> None:
+        self.run.close()
 
 
 class Refusing(MemoryStore):

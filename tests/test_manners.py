@@ -31,7 +31,7 @@ from aggregator.model import Changed, Known, Source, Task
 from aggregator.settle import Settled
 from aggregator.visiting import lane
 from tests.command import NOT_SERVED, aggregator, configure, rss
-from tests.daemons import free_port
+from tests.daemons import eventually, free_port
 from tests.lab import AtOnce, Lab, Misbehave, Reply, Request, raw, reset
 
 TESTS = Path(__file__).parent
@@ -61,11 +61,12 @@ CRITERIA = {
     "a host that asks for a pause is left alone with all its feeds": "test_throttling_host_is_left_alone_as_a_whole",
     "repeated throttling is answered by ever longer waits": "test_repeated_throttling_slows_down",
     "a restart polls nothing early": "test_restart_polls_nothing_early",
-    "a thousand new sources do not start in one second": "test_new_sources_start_a_hundred_at_a_time",
+    "a thousand new sources do not start in one second": "test_new_sources_start_a_hundred_at_a_time "
+    "test_no_more_than_a_hundred_are_under_way",
     "jitter, upwards only": "test_jitter_drives_sources_apart",
     "at most per_host connections to one domain, spaced": "test_visits_to_one_host_are_few_and_spaced "
     "test_who_is_led_to_another_host_spares_it_too test_a_host_that_a_feed_has_moved_to_is_spared "
-    "test_hosts_are_one_by_who_registered_them",
+    "test_hosts_are_spared_over_rounds_that_overlap test_hosts_are_one_by_who_registered_them",
     "back-off by class of failure": "test_back_off_goes_by_class_of_failure "
     "test_who_could_not_be_reached_is_tried_again_soon",
     "slow visits to the dead": "test_the_dead_are_visited_weekly",
@@ -74,7 +75,7 @@ CRITERIA = {
     "301 and 308 are adopted after days, to a feed, and told": "test_permanent_move_is_adopted_after_days_and_told",
     "302, 303 and 307 are never adopted, nor a move to what is no feed": "test_other_redirects_are_never_adopted",
     "late answers are waited for at once, and who hangs delays no other": "test_hosts_that_hang_delay_no_other "
-    "test_answers_of_many_hosts_are_waited_for_at_once",
+    "test_who_hangs_holds_up_no_later_round test_answers_of_many_hosts_are_waited_for_at_once",
     "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once "
     "test_request_that_a_kept_connection_swallowed_is_not_repeated",
     "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time "
@@ -175,6 +176,17 @@ def document(*headers: tuple[str, str], entry: tuple[str, str, str] = STALE, cha
 
 def not_modified(*headers: tuple[str, str]) -> Reply:
     return Reply(304, headers)
+
+
+class Hanging:
+    """Says nothing until the test has it answer."""
+
+    def __init__(self) -> None:
+        self.answered = threading.Event()
+
+    def __call__(self, connection: socket.socket, closing: threading.Event) -> None:
+        self.answered.wait(20)
+        connection.sendall(document().bytes())
 
 
 def conditions(request: Request) -> tuple[str | None, str | None]:
@@ -414,14 +426,28 @@ def test_new_sources_start_a_hundred_at_a_time(tmp_path: Path, lab: Lab, guests:
     addresses = {f"S{n}": lab.route(f"/{n}", document()) for n in range(250)}
     guest = Guest(tmp_path, lab, **addresses)
     guests.callback(guest.close)
-    rounds = Rounds(guest.app)
-    counts = []
-    for _ in range(4):
+    rounds, counts = Rounds(guest.app), list[int]()
+    while sum(counts) < 250:
         before = len(lab.requests)
         rounds.go()
         counts.append(len(lab.requests) - before)
-    assert counts == [AT_ONCE, AT_ONCE, 50, 0]
-    assert len({request.path for request in lab.requests}) == 250
+    rounds.go()
+    assert max(counts) == AT_ONCE
+    assert len({request.path for request in lab.requests}) == len(lab.requests) == 250
+
+
+def test_no_more_than_a_hundred_are_under_way(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
+    """While all of them hang the next round claims nothing: when they answer at last, no thousand can start at once."""
+    hanging = Hanging()
+    addresses = {f"S{n}": lab.route(f"/{n}", hanging) for n in range(AT_ONCE + 20)}
+    guest = Guest(tmp_path, lab, **addresses)
+    guests.callback(guest.close)
+    visits = guest.app.visits()
+    for _ in range(2):
+        assert not list(guest.app.refresh(visits, limit=AT_ONCE, patience=0 * SECOND))
+    assert len(guest.app.store.claim(NOW, HOUR)) == 20
+    hanging.answered.set()
+    assert len(list(guest.app.refresh(visits, limit=0))) == AT_ONCE
 
 
 def far_apart(folder: Path, lab: Lab, guests: ExitStack, paths: list[str]) -> Guest:
@@ -458,22 +484,71 @@ def test_answers_of_many_hosts_are_waited_for_at_once(tmp_path: Path, guests: Ex
 
 def test_hosts_that_hang_delay_no_other(tmp_path: Path, guests: ExitStack) -> None:
     """Ten that say nothing, listed first: forty others are settled before one of these is answered."""
-    answered = threading.Event()
-
-    def hanging(connection: socket.socket, closing: threading.Event) -> None:
-        answered.wait(20)
-        connection.sendall(document().bytes())
-
+    hanging = Hanging()
     lab = guests.enter_context(Lab(host="0.0.0.0"))
     lab.route("/hanging", hanging)
     lab.route("/quick", document())
     guest = far_apart(tmp_path, lab, guests, ["/hanging"] * 10 + ["/quick"] * 40)
     refresh = guest.app.refresh()
     first = {next(refresh).visit.source.url.rpartition("/")[2] for _ in range(40)}
-    answered.set()
+    hanging.answered.set()
     rest = [one.visit for one in refresh]
     assert first == {"quick"}
     assert [type(visit.outcome) for visit in rest] == [Changed] * 10
+
+
+def test_who_hangs_holds_up_no_later_round(tmp_path: Path, guests: ExitStack) -> None:
+    """What falls due is visited meanwhile, nobody is asked twice, and the late answer is settled by a later round."""
+    hanging = Hanging()
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    lab.route("/hanging", hanging)
+    lab.route("/quick", document())
+    guest = far_apart(tmp_path, lab, guests, ["/hanging"] * 10 + ["/quick"] * 40)
+    visits, paths = guest.app.visits(), list[str]()
+    while paths.count("quick") < 40:
+        some = guest.app.refresh(visits, limit=20, patience=SECOND / 10)
+        paths += (one.visit.source.url.rpartition("/")[2] for one in some)
+    assert paths == ["quick"] * 40
+    hanging.answered.set()
+    late = [one.visit for one in guest.app.refresh(visits)]
+    assert [type(visit.outcome) for visit in late] == [Changed] * 10
+    assert len(lab.requests) == 50
+
+
+def test_hosts_are_spared_over_rounds_that_overlap(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
+    """Of eight feeds of one host two are asked at once, though each round begins before the last one's visits end."""
+    waiting = AtOnce(replace(document(), delay=0.2))
+    guest = Guest(tmp_path, lab, **{f"S{n}": lab.route(f"/{n}", waiting) for n in range(8)})
+    guests.callback(guest.close)
+    config = (tmp_path / "config.toml").read_text().replace("per_host = 16", "per_host = 2")
+    (tmp_path / "config.toml").write_text(config)
+    spaced(guest, 0.1)
+    visits, begun = guest.app.visits(), time.monotonic()
+    settled = [one for limit in (2, 4, 6) for one in guest.app.refresh(visits, limit=limit, patience=0 * SECOND)]
+    assert len([*settled, *guest.app.refresh(visits)]) == 8
+    assert waiting.most == 2
+    assert all(at >= begun + number * 0.1 for number, at in enumerate(sorted(one.at for one in lab.requests)))
+
+
+def test_a_stop_stores_what_hangs_and_gives_back_what_has_not_begun(
+    tmp_path: Path, lab: Lab, guests: ExitStack
+) -> None:
+    """Two of five are under way when a round leaves them: they are settled, the others asked by the next process."""
+    hanging = Hanging()
+    guest = Guest(tmp_path, lab, **{f"S{n}": lab.route(f"/{n}", hanging) for n in range(5)})
+    guests.callback(guest.close)
+    config = (tmp_path / "config.toml").read_text().replace("per_host = 16", "per_host = 2")
+    (tmp_path / "config.toml").write_text(config)
+    guest.restart()
+    rounds = Rounds(guest.app)
+    assert not list(guest.app.refresh(rounds.visits, limit=AT_ONCE, patience=0 * SECOND))
+    eventually(lambda: len(lab.requests) == 2)
+    guest.app.engine.close()
+    hanging.answered.set()
+    rounds.close()
+    guest.restart()
+    assert len(guest.asks()) == 3
+    assert len({request.path for request in lab.requests}) == 5
 
 
 def test_visits_to_one_host_are_few_and_spaced(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
