@@ -55,32 +55,45 @@ _HAN_MYRIADS = {"万": 10_000, "萬": 10_000, "亿": 100_000_000, "億": 100_000
 _CJK_DAY = re.compile(
     r"(?:(?P<month>\d{1,2})\s?[月월]\s?)?(?P<day>\d{1,2})\s?[日일](?![0-9가-힣]*(?:간|동안|째)|間|间)"
 )
-_MONTHS = (
-    "jan.*|ene.*|янв.*|sty.*|يناير|มกรา.*",
-    "feb.*|fév.*|fev.*|фев.*|lut.*|فبراير|กุมภา.*",
-    "mar.*|mär.*|мар.*|مارس|มีนา.*",
-    "apr.*|abr.*|avr.*|апр.*|kwi.*|أبريل|เมษา.*",
-    "may|mayo|mai|maio|mag.*|мая|май|maja|mei|مايو|พฤษภา.*",
-    "jun.*|juin|июн.*|giu.*|czerw.*|يونيو|มิถุนา.*",
-    "jul.*|juil.*|июл.*|lug.*|lip.*|يوليو|กรกฎา.*",
-    "aug.*|ago.*|août|авг.*|sier.*|agu.*|أغسطس|สิงหา.*",
-    "sep.*|set.*|сен.*|wrz.*|سبتمبر|กันยา.*",
-    "oct.*|okt.*|out.*|ott.*|окт.*|paź.*|أكتوبر|ตุลา.*",
-    "nov.*|ноя.*|list.*|نوفمبر|พฤศจิกา.*",
-    "dec.*|dez.*|dic.*|déc.*|des.*|дек.*|gru.*|ديسمبر|ธันวา.*",
+_FULL_DAY = re.compile(
+    r"(?<!\d)(?:(?P<day>\d{1,2})(?P<point>[./-])(?P<month>\d{1,2})(?P=point)(?=(?:19|20)\d\d(?!\d))"
+    r"|(?:19|20)\d\d(?P<dash>[./-]) ?(?P<later_month>\d{1,2})(?P=dash) ?(?P<later_day>\d{1,2})(?!\d))"
 )
-_MONTH_NUMBERS = tuple((re.compile(pattern), month) for month, pattern in enumerate(_MONTHS, 1))
-_DAY_MONTH = re.compile(r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|º|er)?\.?\s?(?:de |di |of )?([^\W\d_]{3,12})\b")
+_NUMBERED_MONTH = re.compile(  # in Vietnamese and Mongolian
+    r"(?:ngày\s+(?P<day>\d{1,2})[/-]|(?<!\d)(?P<other_day>\d{1,2})\s+tháng\s+)(?P<month>\d{1,2})(?!\d)"
+    r"|(?<!\d)(?P<later_month>\d{1,2})(?:-р| дүгээр| дугаар)? сарын (?P<later_day>\d{1,2})(?!\d)",
+    re.IGNORECASE,
+)
+_DAY_MONTH = re.compile(
+    r"(?<!\d)(\d{1,2})(?:st|nd|rd|th|º|er)?\.?\s?(?:de |di |of )?((?:[^\W\d_]|[\u0e31-\u0e4e]){3,12})(?![^\W\d_])"
+)
 _MONTH_DAY = re.compile(r"\b([^\W\d_]{3,12})\.?\s(\d{1,2})(?:st|nd|rd|th)?(?![\d%]|[.,]\d)")
 
 
 @cache
 def _words() -> dict[str, dict[str, str]]:
-    """Language → number word → its digits; under "scales": a word that multiplies → what it multiplies by."""
+    """Language → number word → its digits; under "scales": a word that multiplies → what it multiplies by; "months"."""
     table = tomli.loads(files("aggregator").joinpath("lexicon", "numbers.toml").read_text("utf-8"))
-    return {
+    glued = table.pop("glued")
+    words = {
         language: {word: digits for digits, words in entries.items() for word in words.split(", ")}
         for language, entries in table.items()
+    }
+    for language, ways in glued.items():
+        words[language] |= _glued(words[language], ways.split(", "))
+    return words
+
+
+def _glued(words: Mapping[str, str], ways: Iterable[str]) -> dict[str, str]:
+    """Tens and ones written as one word, as each language glues them: siebenundzwanzig, ventidue, 서른두."""
+    tens = [(word, int(digits)) for word, digits in words.items() if len(digits) == 2 and digits[1] == "0"]
+    ones = [(word, int(digits)) for word, digits in words.items() if len(digits) == 1]
+    return {
+        way.format(tens=ten, ones=one): str(high + low)
+        for way in ways
+        for ten, high in tens
+        for one, low in ones
+        if high >= 20
     }
 
 
@@ -150,6 +163,8 @@ def counts(text: str, language: str | None) -> Counts:
 
 def _value(match: re.Match[str]) -> str:
     digits = match["digits"]
+    if len(digits) > 2 and digits.isdigit() and digits.startswith("0"):
+        return ""  # a name or a code: 007
     if re.fullmatch(_GROUPED, digits):
         digits = re.sub(r"\D", "", digits)
     number = float(digits.replace(",", "."))
@@ -196,20 +211,25 @@ def _days(text: str) -> tuple[frozenset[str], str]:
         return " "
 
     def spelled(match: re.Match[str], day: str, word: str) -> str:
-        month = _month(word)
-        if month is None or not 1 <= int(day) <= 31:
+        return written(match, day, _words()["months"].get(word.lower()))
+
+    def numbered(match: re.Match[str]) -> str:
+        found = match.groupdict()
+        day = found["day"] or found["later_day"] or found.get("other_day")
+        return written(match, day, found["month"] or found["later_month"])
+
+    def written(match: re.Match[str], day: str | None, month: str | None) -> str:
+        if not day or not month or not (1 <= int(day) <= 31 and 1 <= int(month) <= 12):
             return match[0]
-        days.add(f"{month}-{int(day)}")
+        days.add(f"{int(month)}-{int(day)}")
         return " "
 
     text = _CJK_DAY.sub(cjk, text)
+    text = _FULL_DAY.sub(numbered, text)
+    text = _NUMBERED_MONTH.sub(numbered, text)
     text = _DAY_MONTH.sub(lambda match: spelled(match, match[1], match[2]), text)
-    return frozenset(days), _MONTH_DAY.sub(lambda match: spelled(match, match[2], match[1]), text)
-
-
-def _month(word: str) -> int | None:
-    low = word.lower()
-    return next((month for pattern, month in _MONTH_NUMBERS if pattern.fullmatch(low)), None)
+    text = _MONTH_DAY.sub(lambda match: spelled(match, match[2], match[1]), text)
+    return frozenset(days), text
 
 
 def shared_days(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:

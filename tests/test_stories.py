@@ -335,6 +335,11 @@ def test_the_rulers_names_mark_no_story(text: str) -> None:
         ("twenty-seven minutes", "en", "27"),
         ("treinta y dos años", "es", "32"),
         ("двадцать семь человек", "ru", "27"),
+        ("siebenundzwanzig Minuten", "de", "27"),
+        ("a quatre-vingt-sept ans", "fr", "87"),
+        ("서른두 명", "ko", "32"),
+        ("13 desertores", "es", "13"),
+        ("des 9 transfuges", "fr", "9"),
     ],
 )
 def test_numbers_compare_in_digits_and_words(text: str, language: str, value: str) -> None:
@@ -346,6 +351,35 @@ def test_numbers_compare_in_digits_and_words(text: str, language: str, value: st
 def test_digits_within_a_word_are_no_number(text: str, language: str) -> None:
     """Where words are parted by spaces, digits that stand at letters are part of a name."""
     assert not counts(text, language).numbers.keys() & {"16", "34", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("SEOUL, Nov. 7", "11-7"),
+        ("el 7 de noviembre", "11-7"),
+        ("7 ноября", "11-7"),
+        ("7 listopada", "11-7"),
+        ("ngày 7 tháng 11", "11-7"),
+        ("11-р сарын 7", "11-7"),
+        ("7.11.2019", "11-7"),
+        ("2019-11-07", "11-7"),
+        ("7 พฤศจิกายน", "11-7"),
+    ],
+)
+def test_days_compare_in_any_language(text: str, day: str) -> None:
+    """A day of the month is the same however it is written, and no number."""
+    found = counts(text, "en")
+    assert found.days == {day}
+    assert not found.numbers.keys() & {"7", "11"}
+
+
+@pytest.mark.parametrize(
+    "text", ["13 desertores", "des 9 transfuges", "2 gruppi", "11 marineros", "5 out of six", "20 decades", "007"]
+)
+def test_no_word_is_a_month_by_its_beginning(text: str) -> None:
+    """What only begins like a month takes no number for its day."""
+    assert not counts(text, "es").days
 
 
 @given(st.text(max_size=200), st.text(max_size=300), st.sampled_from([None, "en", "ko", "zh-TW", "ar", "xx"]))
