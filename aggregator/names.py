@@ -1,4 +1,7 @@
-"""Recognise a Korean person's name in any script, so that 태영호, Thae Yong Ho and テ・ヨンホ compare as one."""
+"""Recognise a Korean person's name in any script, so that 태영호, Thae Yong Ho and テ・ヨンホ compare as one.
+
+A little longer than a module should be, for all scripts meet in one skeleton.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _ENDINGS = frozenset("은는이가을를의에도로들한된할인및등다")
 
 # Latin: a given name is made of one or two Korean syllables.
 _SYLLABLE = (
-    r"(?:kk|tt|pp|ss|jj|kh|th|ph|ch|sh|[kgndtrlmpbsjhyw])?"
+    r"(?:kk|tt|pp|ss|jj|dz|kh|th|ph|ch|sh|[kgndtrlmpbsjhyw])?"
     r"(?:yeo|wae|yae|oo|ee|ae|eo|eu|ui|eui|oe|oi|wa|we|wi|wo|weo|ya|yo|yu|ye|yŏ|you|ou|uh|ah|oh|ai|[aeiouŏŭ])"
     r"(?:ng|[kgndtlmpbr](?![aeiouŏŭyw])|h(?![aeiouŏŭyw]))?"
 )
@@ -42,7 +45,7 @@ _FOLDS = tuple(
         (r"kh|kk|k", "g"),
         (r"th|tt|t", "d"),
         (r"ph|pp|p", "b"),
-        (r"ch|jj|dj|j", "j"),
+        (r"ch|jj|dj|dz|j", "j"),
         (r"sh|ss", "s"),
         (r"r", "l"),
         (r"ng", "n"),
@@ -58,7 +61,11 @@ _FOLDS = tuple(
     )
 )
 _CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+[ -][А-ЯЁ][а-яё]*(?:[ -][А-ЯЁа-яё][а-яё]*)?")
+_UNDOTTED = re.compile("е(?=[кнмпл])")  # Russian leaves the dots of "ё" away; at a syllable's end "е" is one
 _KANA_RUN = re.compile(r"([ァ-ヶー]{1,3})[・=＝ ]([ァ-ヶー]{2,7})")
+_HAN_KANA_RUN = re.compile(
+    "([\u4e00-\u9fff])([\u4e00-\u9fff]?)([ァ-ヶー]{2,6})"
+)  # as Japanese writes unknown given names
 _HAN_RUN = re.compile("[\u4e00-\u9fff]{2,}")
 _ARABIC_RUN = re.compile("[\u0621-\u064a]+(?:[ -][\u0621-\u064a]+)+")
 _THAI_RUN = re.compile("[\u0e01-\u0e4e]+(?:[ -][\u0e01-\u0e4e]+)+")
@@ -148,7 +155,8 @@ def names(text: str, plain: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for skeleton, surface in (
         *(*_hangul(text), *_latin(text), *_cyrillic(text), *_kana(text)),
-        *(*_han(plain), *_arabic(plain), *_thai(text)),
+        *(*_han(plain), *_spaced(plain, _ARABIC_RUN, _tables().arabic)),
+        *_spaced(text, _THAI_RUN, _tables().thai),
     ):
         if len(skeleton) >= 5 and not skeleton.startswith(_tables().rulers):  # two-letter leftovers say nothing
             found.setdefault(skeleton, surface)
@@ -198,7 +206,12 @@ def _surnames() -> frozenset[str]:
 def _cyrillic(text: str) -> Iterator[tuple[str, str]]:
     letters, surnames = _tables().cyrillic, _surnames()
     for run in _CYRILLIC_RUN.findall(text):
-        words = ["".join(letters[c] for c in word.lower()) for word in re.split("[ -]", run)]
+        surname, *given = re.split("[ -]", _UNDOTTED.sub("ё", run.lower()))
+        if (
+            sum(c in "аеёиоуыэюя" for c in "".join(given)) > 2
+        ):  # a given name has two syllables: the third is a Russian case
+            given[-1] = _ENDING.sub("", given[-1])
+        words = ["".join(letters[c] for c in word) for word in (surname, *given)]
         spelled = [_fold(re.sub("([gdbj])h", r"\1", word)) for word in words]
         if spelled[0] in surnames and all(len(word) <= 6 for word in spelled):
             yield _join(spelled[0], "".join(spelled[1:])), run
@@ -231,28 +244,28 @@ def _han(text: str) -> Iterator[tuple[str, str]]:
             if tables.given.issuperset(read):
                 surname = _AS_SURNAME.get(hanja[character], hanja[character])
                 yield _join(_spell_hangul(surname), _spell_hangul(read)), run[i : i + 3]
+    for one, two, kana in _HAN_KANA_RUN.findall(text):
+        given = _spell_hangul(hanja.get(two, "")) + _spell_kana(kana)
+        if (
+            one in tables.han
+            and (not two or two in hanja)
+            and _SYLLABLES.match(given)
+            and one + kana not in tables.words
+        ):
+            yield _join(_spell_hangul(_AS_SURNAME.get(hanja[one], hanja[one])), given), one + two + kana
 
 
-def _arabic(text: str) -> Iterator[tuple[str, str]]:
-    for run in _ARABIC_RUN.findall(text):
-        yield from _spaced(re.split("[ -]", run), _tables().arabic)
-
-
-def _thai(text: str) -> Iterator[tuple[str, str]]:
-    for run in _THAI_RUN.findall(text):
-        yield from _spaced(re.split("[ -]", run), _tables().thai)
-
-
-def _spaced(words: list[str], script: _Foreign) -> Iterator[tuple[str, str]]:
-    """Names in words of which the first is a surname and one or two more a given name of two syllables."""
-    for i, surname in enumerate(words[:-1]):
-        if surname not in script.surnames:
-            continue
-        for given in (words[i + 1 : i + 3], words[i + 1 : i + 2]):
-            spelled = ["" if word in script.words else _spell(word, script) for word in given]
-            if all(map(_SYLLABLES.match, spelled)) and len("".join(spelled)) >= 3 and len(given) <= 2:
-                yield _join(_spell(surname, script), "".join(spelled)), " ".join([surname, *given])
-                break
+def _spaced(text: str, runs: re.Pattern[str], script: _Foreign) -> Iterator[tuple[str, str]]:
+    """Names in runs of words of which the first is a surname and one or two more a given name of two syllables."""
+    for words in (re.split("[ -]", run) for run in runs.findall(text)):
+        for i, surname in enumerate(words[:-1]):
+            if surname not in script.surnames:
+                continue
+            for given in (words[i + 1 : i + 3], words[i + 1 : i + 2]):
+                spelled = ["" if word in script.words else _spell(word, script) for word in given]
+                if all(map(_SYLLABLES.match, spelled)) and len("".join(spelled)) >= 3 and len(given) <= 2:
+                    yield _join(_spell(surname, script), "".join(spelled)), " ".join([surname, *given])
+                    break
 
 
 @lru_cache(maxsize=4096)

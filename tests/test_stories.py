@@ -275,7 +275,9 @@ def test_a_folder_survives_pickling() -> None:
         ("Choe Ryong Hae", "Choi Yong-hae", "최룡해", "최용해", "崔龍海"),
         ("Choi Min-kyung", "Choe Min Gyong", "최민경", "チェ・ミンギョン", "Чхве Мин Гён"),
         ("Shin Dong-hyuk", "Sin Tong-hyŏk", "신동혁", "Син Дон Хёк", "申東赫"),
-        ("Hwang Jang-yop", "Hwang Chang-yŏp", "황장엽", "Хван Чжан Ёп", "黄長燁"),
+        ("Hwang Jang-yop", "Hwang Chang-yŏp", "황장엽", "Хван Чжан Ёп", "Хван Чан Ёпа", "黄長燁", "黄長ヨプ"),
+        ("Choe Myong Bok", "최명복", "Чхве Мен Бок", "Чхве Мён Бока"),
+        ("Lee Je-hoon", "이제훈", "李帝勳"),
         ("Jo Song Gil", "Cho Song-gil", "조성길", "チョ・ソンギル", "趙成吉", "جو سونغ غيل", "โช ซองกิล"),
     ],
 )
@@ -296,6 +298,7 @@ def test_a_name_is_one_in_every_script(spellings: Sequence[str]) -> None:
         "大韓民国",
         "Pyongyang Kim",
         "Киеве на съемках",
+        "金メダルと韓国ドラマ",
     ],
 )
 def test_everyday_words_are_no_names(text: str) -> None:
