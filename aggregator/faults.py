@@ -31,6 +31,7 @@ class Fault(Enum):
     IN_THE_OPEN = (HARD, "{host} redirects from HTTPS to HTTP, where anybody could read what it alone is told")
     NO_TARGET = (SOFT, "{host} redirects ({status}) without saying where to")
     CIRCLE = (SOFT, "{host} redirects in a circle; it may insist on cookies, which are not kept")
+    RESTING = (TEMPORARY, "{host} redirects to {domain}, which asked for a pause (Retry-After)")
     TOO_FAR = (SOFT, "{host} redirects more than {limit} times")
 
     EXPIRED = (SOFT, "the certificate of {host} has expired: its operator must renew it")

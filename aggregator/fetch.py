@@ -8,7 +8,8 @@ import http.client
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 import requests
@@ -20,6 +21,7 @@ from aggregator.domains import registrable_domain
 from aggregator.faults import Fault, Trouble
 from aggregator.freshness import freshness, linked_feeds
 from aggregator.model import Answer, Fetched, NotModified, Refused, Source, Task, Validators
+from aggregator.pace import pause
 from aggregator.ports import Clock
 from aggregator.transport import Transport
 from aggregator.turns import Turns
@@ -52,6 +54,7 @@ class HttpFetch:
         self._clock = clock
         self._transport = Transport(settings.concurrency, settings.per_host, settings.allow_private_addresses)
         self._turns = Turns(settings.per_host, settings.host_gap_seconds)
+        self._resting: dict[str, datetime] = {}  # domain → until when it asked to be left alone
         self._headers = {
             "User-Agent": agent(settings, contact),
             "Accept": _ACCEPT,
@@ -98,14 +101,24 @@ class HttpFetch:
             journey.redirected(url)
 
     def _enter(self, journey: _Journey, domain: str) -> None:
-        """Take a turn at a domain, unless it is the one where we are; the time to wait for it is not the server's."""
+        """Take a turn at a domain, unless it is the one where we are; the time to wait for it is not the server's.
+
+        No redirect leads to one that asked to be left alone; whether a visit may begin there is not judged here.
+        """
         if domain == journey.domain:
             return
-        if journey.domain:
-            self._turns.end(journey.domain)
-        journey.domain = ""
+        led, journey.domain = journey.domain, ""
+        if led:
+            self._turns.end(led)
+            self._check_rest(journey, domain)
         journey.due += self._turns.begin(domain)
         journey.domain = domain
+
+    def _check_rest(self, journey: _Journey, domain: str) -> None:
+        left = self._resting.get(domain, now := self._clock.now()) - now
+        if left > timedelta(0):
+            journey.pause = left
+            raise Trouble(Fault.RESTING, domain=domain)
 
     def _get(self, url: str, headers: Mapping[str, str], due: float) -> urllib3.BaseHTTPResponse:
         try:
@@ -144,8 +157,14 @@ class HttpFetch:
     def _refused(self, journey: _Journey, trouble: Trouble) -> Refused:
         host = urlsplit(journey.url).hostname or "the server"
         trouble.details.setdefault("seconds", self._settings.timeout_seconds)
-        wishes = freshness(journey.headers, journey.url, self._clock.now())
-        return Refused(trouble.told(host, journey.status), wishes, journey.moved_to)
+        failed = replace(trouble.told(host, journey.status), host=journey.domain)
+        now = self._clock.now()
+        wishes = freshness(journey.headers, journey.url, now)
+        if journey.pause:
+            wishes = replace(wishes, retry_after=journey.pause)
+        elif rest := pause(failed, wishes):
+            self._resting[journey.domain] = now + rest
+        return Refused(failed, wishes, journey.moved_to)
 
 
 @dataclass(slots=True)
@@ -158,6 +177,7 @@ class _Journey:
     seen: set[str] = field(default_factory=set)
     status: int | None = None  # of the last answer
     headers: Mapping[str, str] = field(default_factory=dict)  # of the last answer that was no redirect
+    pause: timedelta | None = None  # that a domain wants to which a redirect leads
     moved_to: str | None = None  # the end of the permanent redirects that the way began with
     permanent: bool = True  # no other redirect came between so far
 

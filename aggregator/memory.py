@@ -518,10 +518,10 @@ class MemoryStore:
                 later = replace(one, due=until, held_until=held, why=why) if one.due < until else one
                 state.sources[task.source.url] = replace(later, leased_until=None)
 
-    def spare(self, url: str, until: datetime, why: str) -> None:
+    def spare(self, host: str, until: datetime, why: str) -> None:
         with self._writing() as state:
             for other, one in state.sources.items():
-                if registrable_domain(other) == registrable_domain(url) and one.due < until:
+                if registrable_domain(other) == host and one.due < until:
                     state.sources[other] = replace(one, due=until, held_until=until, why=why)
 
     def clock(self) -> datetime | None:

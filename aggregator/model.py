@@ -261,6 +261,7 @@ class Failed:
     message: str  # one sentence for a person: what happened, to what
     status: int | None = None  # HTTP status, where an answer came
     asked: bool = True  # the server may have had the request, whatever became of it; False: no way led there
+    host: str = ""  # of whom it is said (domains.registrable_domain); "": the one where the visit began
 
 
 Outcome = Changed | Unchanged | Failed

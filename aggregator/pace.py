@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from aggregator.model import Changed, Decision, Failed, FailureKind, Plan, Rhythm, Source, Task, Unchanged, Visit
+from aggregator.model import (
+    Changed,
+    Decision,
+    Failed,
+    FailureKind,
+    Freshness,
+    Plan,
+    Rhythm,
+    Source,
+    Task,
+    Unchanged,
+    Visit,
+)
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -85,15 +97,24 @@ def adopted(rhythm: Rhythm) -> str | None:
     return rhythm.moved_to if rhythm.moved_count >= _MOVED_POLLS else None
 
 
-def held_host(visit: Visit) -> datetime | None:
-    """Until when nothing else is asked of the host that turned this visit away and said for how long; None: go on.
+def pause(failed: Failed, freshness: Freshness) -> timedelta | None:
+    """How long nothing else is asked of a host that turns us away and says for how long; None: it does not.
 
     Throttling counts requests by who asks, not by what for: the other sources of that host would be refused as well.
     """
-    failed, pause = visit.outcome, visit.freshness.retry_after
-    if not (isinstance(failed, Failed) and failed.status in _TURNED_AWAY and pause):
+    wanted = freshness.retry_after
+    return min(wanted, _LONGEST_HOLD) if wanted and failed.status in _TURNED_AWAY else None
+
+
+def held_host(visit: Visit, begun: str) -> tuple[str, datetime] | None:
+    """The host that turned this visit away, and until when nothing else is asked of it; None: go on.
+
+    `begun`: the host where the visit began, which a redirect may have left.
+    """
+    failed = visit.outcome
+    if not isinstance(failed, Failed) or (asked := pause(failed, visit.freshness)) is None:
         return None
-    return visit.finished + min(pause, _LONGEST_HOLD)
+    return failed.host or begun, visit.finished + asked
 
 
 def rest_ends(task: Task, now: datetime) -> datetime | None:

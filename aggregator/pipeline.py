@@ -139,7 +139,7 @@ class Visits:
         try:
             run = self._begin(make, self._claim(now, limit, everything))
             for group in _grouped(self._ended(run, patience)):
-                _spare_hosts(self._store, group)
+                self._spare_hosts(group)
                 met = [(visit, self._waiting[visit.source.url].rhythm) for visit in group]
                 done = _settle(self._store, rules, met, now, sharing)
                 for visit in group:
@@ -184,8 +184,8 @@ class Visits:
         visit = make(task)
         if isinstance(visit, Unmade):
             return _PutOff(task, now + AGAIN, f"the last visit could not be made: {visit.why}")
-        if (until := pace.held_host(visit)) is not None:
-            holds[lane] = until
+        if held := pace.held_host(visit, lane):
+            holds[held[0]] = held[1]
         return visit
 
     def _ended(self, run: _Run, patience: timedelta | None) -> Iterator[Sequence[Visit]]:
@@ -197,6 +197,12 @@ class Visits:
             for one in late:
                 del self._waiting[one.task.source.url]
             yield [one for one in ended if isinstance(one, Visit)]
+
+    def _spare_hosts(self, visits: Iterable[Visit]) -> None:
+        """Have all who share the store leave a host alone that asked for it, before others claim what lies on it."""
+        for visit in visits:
+            if held := pace.held_host(visit, self._manners.lane(self._waiting[visit.source.url])):
+                self._store.spare(*held, _PAUSE)
 
     def _give_back(self) -> None:
         """Begin no more visits, and end the claim on what has not been settled."""
@@ -219,13 +225,6 @@ def _awake(store: Store, tasks: tuple[Task, ...], now: datetime) -> tuple[Task, 
         [(task, resting[task.source.url]) for task in tasks if task.source.url in resting], pace.RESTS, hold=False
     )
     return tuple(task for task in tasks if task.source.url not in resting)
-
-
-def _spare_hosts(store: Store, visits: Iterable[Visit]) -> None:
-    """Have all who share the store leave a host alone that asked for it, before others can claim what lies on it."""
-    for visit in visits:
-        if (until := pace.held_host(visit)) is not None:
-            store.spare(visit.source.url, until, _PAUSE)
 
 
 def _held(holds: Mapping[str, datetime], lane: str, now: datetime) -> bool:

@@ -374,8 +374,11 @@ class Store(Protocol):
         """
         ...
 
-    def spare(self, url: str, until: datetime, why: str) -> None:
-        """Visit no source of the host that this one lies on before a moment, and why; one due later stays as it was."""
+    def spare(self, host: str, until: datetime, why: str) -> None:
+        """Visit no source of a host (registrable_domain) before a moment, and why; one due later stays as it was.
+
+        One that has moved there from another host stays as it was, too.
+        """
         ...
 
     def next_due(self) -> datetime | None: ...

@@ -95,12 +95,11 @@ _PACE = (  # of a source that works, the interval that the operator has given it
         why=bindparam("why_"),
     )
 )
-_BESIDE, _OF, _HELD = source.alias(), source.alias(), rhythm.alias()
+_OF, _HELD = source.alias(), rhythm.alias()
 _NEIGHBOURS = (
     select(source.c.url)
-    .join(_BESIDE, _BESIDE.c.host == source.c.host)
     .join(rhythm, rhythm.c.url == source.c.url)
-    .where(_BESIDE.c.url == bindparam("url_"), rhythm.c.due < bindparam("until"))
+    .where(source.c.host == bindparam("host_"), rhythm.c.due < bindparam("until"))
     .order_by(source.c.url)
 )
 _VISITED = and_(source.c.position.is_not(None), source.c.enabled.is_(True))
@@ -224,11 +223,11 @@ class SqlStore:
                 connection.execute(_HOLD_OFF if hold else _PUT_OFF, values)
                 connection.execute(_LEASE, [{"url_": one["url_"], "until": None, "by": None} for one in values])
 
-    def spare(self, url: str, until: datetime, why: str) -> None:
-        wanted = {"url_": url, "until": rows.micros(until)}
+    def spare(self, host: str, until: datetime, why: str) -> None:
+        wanted = {"host_": host, "until": rows.micros(until)}
         with self._database.beside() as connection:
             if found := connection.execute(_NEIGHBOURS, wanted).scalars().all():
-                connection.execute(_HOLD_OFF, [{**wanted, "url_": one, "why_": why} for one in found])
+                connection.execute(_HOLD_OFF, [{"url_": one, "until": wanted["until"], "why_": why} for one in found])
 
     def clock(self) -> datetime | None:
         return self._database.clock()

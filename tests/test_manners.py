@@ -58,7 +58,8 @@ CRITERIA = {
     "Retry-After in seconds and as a date, on 429, 503 and 403": "test_retry_after_is_waited_out",
     "Retry-After holds for a manual run, too": "test_manual_run_is_conditional_and_heeds_retry_after "
     "test_a_check_online_is_conditional_and_heeds_retry_after",
-    "a host that asks for a pause is left alone with all its feeds": "test_throttling_host_is_left_alone_as_a_whole",
+    "a host that asks for a pause is left alone with all its feeds": "test_throttling_host_is_left_alone_as_a_whole "
+    "test_a_host_that_a_redirect_leads_to_is_spared_when_it_asks",
     "repeated throttling is answered by ever longer waits": "test_repeated_throttling_slows_down",
     "a restart polls nothing early": "test_restart_polls_nothing_early",
     "a thousand new sources do not start in one second": "test_new_sources_start_a_hundred_at_a_time "
@@ -678,6 +679,27 @@ def test_throttling_host_is_left_alone_as_a_whole(tmp_path: Path, lab: Lab, gues
     assert not guest.asks(2 * HOUR - SECOND)
     guest.restart()
     assert {request.path for request in guest.asks(20 * MINUTE)} == {f"/{n}" for n in range(5)}
+
+
+@pytest.mark.parametrize("status", [429, 503, 403])
+def test_a_host_that_a_redirect_leads_to_is_spared_when_it_asks(tmp_path: Path, guests: ExitStack, status: int) -> None:
+    """Nothing more is asked of it, directly or by another redirect; the host that led there is asked as before."""
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    here = [f"http://127.0.1.{n}:{lab.port}" for n in range(3)]
+    lab.route("/old", Reply(302, (("Location", f"{here[0]}/feed"),)))
+    lab.route("/feed", Reply(status, (("Retry-After", "7200"),)), document())
+    for path in ("/beside", "/fine"):
+        lab.route(path, document())
+    addresses = (f"{here[1]}/old", f"{here[0]}/beside", f"{here[1]}/fine", f"{here[2]}/old")
+    guest = Guest(tmp_path, lab, **{f"S{n}": f'url = "{url}"\nlanguage = "en"' for n, url in enumerate(addresses)})
+    guests.callback(guest.close)
+    config = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(config.replace("per_host = 16", "per_host = 16\nconcurrency = 1"))
+    guest.restart()
+    assert [request.path for request in guest.asks()] == ["/old", "/feed", "/old", "/fine"]
+    guest.restart()
+    assert {request.path for request in guest.asks(2 * HOUR - SECOND)} == {"/fine"}
+    assert {request.path for request in guest.asks(30 * MINUTE)} == {"/beside", "/feed", "/old"}
 
 
 @pytest.mark.parametrize("status", [429, 503, 403])

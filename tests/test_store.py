@@ -353,7 +353,7 @@ class TestClaim:
         later, neighbour = Source("https://www.a.example/later", "Later"), Source("https://www.a.example/news", "News")
         store.enlist([A, later, neighbour, B], [], NOW)
         record(store, visit(later), plan(NOW + 2 * HOUR))
-        store.spare(A.url, NOW + HOUR, "a pause")
+        store.spare("a.example", NOW + HOUR, "a pause")
         soon = NOW + HOUR - timedelta(seconds=1)
         assert [task.source for task in store.claim(soon, timedelta(0))] == [B]
         assert {task.source.url for task in store.claim(soon, timedelta(0), everything=True)} == {B.url, later.url}
