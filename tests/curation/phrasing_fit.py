@@ -164,6 +164,7 @@ COMMON = frozenset(
         "pyongyang-to",
         "hid",
         "cargo-ship",
+        "stays-on",
     ]
 )
 # Batches of items that are left out together, by the letters that their ids begin with; D: the given ones.
