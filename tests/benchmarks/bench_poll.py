@@ -6,9 +6,9 @@ A server in a process of its own answers on loopback for so many sources of 30 e
 with `--real`, for real documents, of a folder or among the tests' data, over and over; with `--off` none of the 30 is
 on the subject, which spares the first load the folding of as many stories as there are sources. They are read for the
 first time, again when nothing changed (304), again with one new entry in each, again with one in each fiftieth, and
-again when the server sends the same bytes without validators. Those that are `--far` answer 200 ms late, over HTTPS,
-each under a name and a certificate of its own: the names lead to loopback inside the processes that are measured, and
-nowhere else.
+again when the server sends the same bytes without validators. Those that are `--far` answer 200 ms late, or as late as
+`--late` says, over HTTPS, each under a name and a certificate of its own: the names lead to loopback inside the
+processes that are measured, and nowhere else.
 
 CPU is user and system, of all processes, in milliseconds a source, without what a run takes in which nothing is due (in
 brackets); memory is that of the largest process; the walk of lxml and the reading by fastfeedparser are over the same
@@ -114,7 +114,7 @@ for document in documents:
     fastfeedparser.parse(document)
 print(time.process_time() - begin)
 """
-LATE = 0.2  # seconds, of those that are far
+LATE = 0.2  # seconds, of those that are far, unless told otherwise
 SHARE = 50  # of so many sources one has something new
 SAMPLE = 300  # documents that the parsers alone read; what they take is counted up
 OTHERS = ("reader==3.26", "sgmllib3k==1.0.0", "fastfeedparser==0.5.10")  # reader's feedparser asks for sgmllib
@@ -187,10 +187,12 @@ def contexts(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def serve(listener: socket.socket, state: tuple[Synchronized[int], ...], authority: trustme.CA | None) -> None:
+def serve(
+    listener: socket.socket, state: tuple[Synchronized[int], ...], authority: trustme.CA | None, late: float
+) -> None:
     """Answer as `state` (mode, new entries of all, of how many sources one more) says, until killed.
 
-    `authority`: over HTTPS and late, with certificates that it signs; None: over HTTP, at once.
+    `authority`: over HTTPS and so many seconds late, with certificates that it signs; None: over HTTP, at once.
     """
     context = contexts(authority) if authority else None
 
@@ -205,7 +207,7 @@ def serve(listener: socket.socket, state: tuple[Synchronized[int], ...], authori
                 while b"\r\n\r\n" in received:
                     request, _, received = received.partition(b"\r\n\r\n")
                     if context:
-                        time.sleep(LATE)
+                        time.sleep(late)
                     connection.sendall(answer(request, *(one.value for one in state)))
 
     while True:
@@ -344,10 +346,10 @@ sources      step       ours   due         wall    peak   requests  walk   feedp
 """
 
 
-def served(context: Any, state: Any, authority: trustme.CA | None) -> tuple[Any, int]:
+def served(context: Any, state: Any, authority: trustme.CA | None, late: float) -> tuple[Any, int]:
     """A server's process, and its port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = context.Process(target=serve, args=(listener, state, authority), daemon=True)
+    server = context.Process(target=serve, args=(listener, state, authority, late), daemon=True)
     server.start()
     os.setpgid(server.pid or 0, server.pid or 0)  # so that no one waits for it
     return server, listener.getsockname()[1]
@@ -360,6 +362,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, nargs="?", const=FOLDER, help="serve the documents of a folder")
     parser.add_argument("--off", action="store_true", help="no entry is on the subject")
     parser.add_argument("--alone", action="store_true", help="nothing is measured beside us but bare requests and lxml")
+    parser.add_argument("--late", type=float, default=LATE, help="seconds that an answer from afar takes")
     parser.add_argument("--threads", type=int, default=16)
     wanted = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a start that compiles all libraries anew is nobody's
@@ -373,7 +376,9 @@ def main() -> None:
     exec(RESOLVE, {})  # for the bare requests
     context, authority = multiprocessing.get_context("fork"), trustme.CA()
     state: Any = tuple(context.Value("i", 0, lock=False) for _ in range(3))
-    servers = {place: served(context, state, signs) for place, signs in (("near", None), ("far", authority))}
+    servers = {
+        place: served(context, state, signs, wanted.late) for place, signs in (("near", None), ("far", authority))
+    }
     bases = {"near": f"http://127.0.0.1:{servers['near'][1]}", "far": f"https://s{{}}.test:{servers['far'][1]}"}
     try:
         for place, count in [("near", count) for count in wanted.counts] + [("far", count) for count in wanted.far]:
