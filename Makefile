@@ -73,7 +73,9 @@ run: $(VENV)/.run
 # --- check ---
 
 .PHONY: test lint pytest tools
-test: lint wheel-test lowest-test pytest
+# The wheel and the oldest versions are tried beside each other, and the tests begin as soon as one of them is done.
+test: lint
+	@$(MAKE) --jobs=2 wheel-test lowest-test pytest
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
