@@ -337,13 +337,15 @@ def test_a_callback_at_the_root_hides_nothing_that_is_published(called: tuple[De
 
 def test_our_hub_does_not_wait_for_those_of_sources(lab: Lab, subscriber: Subscriber) -> None:
     """One of theirs may hang for as long as an answer may take."""
-    hanging, hub = lab.route("/hanging", silence), lab.route("/hub", Reply(202))
+    hub = lab.route("/hub", Reply(202))
     subscriber.guest.configure(f'[push]\ncallback = "http://127.0.0.1:9/in"\nhub = "{hub}"\n', News=lab.url("/feed"))
-    lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), hanging, lab.url("/feed"))))
-    subscriber.live(HOUR / 6)
-    eventually(lambda: len(lab.seen("/hanging")) == 1)
-    subscriber.push.announce(subscriber.guest.app, ["rss.xml"])
-    eventually(lambda: len(lab.seen("/hub")) == 1, seconds=10)
+    with Lab() as theirs:
+        hanging = theirs.route("/hanging", silence)
+        lab.route("/feed", Reply(200, (), with_hub(rss([DEFECTOR]), hanging, lab.url("/feed"))))
+        subscriber.live(HOUR / 6)
+        eventually(lambda: len(theirs.seen("/hanging")) == 1)
+        subscriber.push.announce(subscriber.guest.app, ["rss.xml"])
+        eventually(lambda: len(lab.seen("/hub")) == 1, seconds=10)
 
 
 # A hub that fails
