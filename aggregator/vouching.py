@@ -1,7 +1,7 @@
 """Let a story vouch for what the rules leave undecided: who tells the same events as a kept item belongs with it.
 
-A headline may name little of the subject ("Restaurant manager and teenage son missing from consulate") where others
-tell the same events in words that the rules know. It joins their story, and never begins one.
+A headline may name little of the subject ("Korean swimmer crawls through drain pipe, asks to stay in South") where
+others tell the same events in words that the rules know. It joins their story, and never begins one.
 """
 
 from __future__ import annotations
