@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from aggregator.limit import client
 
 _LOOKS = 5  # at a connection while it may keep the server waiting
 _MOST = 400  # connections; 10,000 readers that ask every half hour keep 30 open
+
+# Bytes of an answer that the system holds unsent. Left to itself it takes megabytes and asks for more only when a third
+# of them have gone: a client that takes 300 kB a second seemed to take nothing for 6 s, with this for 0.4.
+_UNSENT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look at it, and make room for it."""
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
         self.who = client({"client": self.client, "headers": ()})
         self._next_look = self.loop.call_later(self._bounds.patience / _LOOKS, self._look)
         if len(self.connections) > self._bounds.most:
