@@ -104,7 +104,8 @@ class App:
 
     def visits(self) -> Visits:
         """Those of a daemon, whose refreshes leave what hangs to the next."""
-        manners = Manners(lane, timedelta(seconds=self.config.fetch.host_gap_seconds), self.holds)
+        fetch = self.config.fetch
+        manners = Manners(lane, timedelta(seconds=fetch.host_gap_seconds), fetch.per_host, self.holds)
         return Visits(self.collector.clock, self.engine, self.store, manners)
 
     def refresh(

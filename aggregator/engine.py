@@ -62,6 +62,13 @@ class _Line(Generic[T, R]):
         while self._waiting and not self._closed() and time.monotonic() < until:
             yield [self._work(self._waiting.popleft())]
 
+    def owes(self) -> bool:
+        return bool(self._waiting) and not self._closed()
+
+    def recall(self) -> list[T]:
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
+
     def close(self) -> None:
         self._waiting.clear()
 
@@ -144,7 +151,6 @@ class _Run(Generic[T, R]):
         """Have further inputs worked on. Threads end when nothing waits, so that it may take new ones."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         with self._change:
-            self._lanes.forget(time.monotonic())
             for each in inputs:
                 self._lanes.add(self._lane(each), each)
             more = 0 if self._stopped else min(self._most - self._alive, len(self._lanes))
@@ -158,7 +164,7 @@ class _Run(Generic[T, R]):
     def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
         """What has ended, as ports.Run says; an exception in the work is raised here."""
         until = _end(patience)
-        while self._owes():
+        while self.owes():
             try:
                 first = self._done.get(timeout=None if patience is None else max(until - time.monotonic(), 0.0))
             except queue.Empty:
@@ -173,6 +179,17 @@ class _Run(Generic[T, R]):
                 raise error
             yield [cast(R, result) for result, _ in ended]
 
+    def owes(self) -> bool:
+        with self._lock:
+            return self._ahead > 0 or (len(self._lanes) > 0 and not self._stopped)
+
+    def recall(self) -> list[T]:
+        """The inputs that have not begun, which will not."""
+        with self._change:
+            waiting = self._lanes.drain()
+            self._change.notify_all()
+        return waiting
+
     def stop(self) -> None:
         """Start nothing more."""
         with self._lock:
@@ -186,10 +203,6 @@ class _Run(Generic[T, R]):
         for thread in self._threads:
             thread.join()
         self._closed(self)
-
-    def _owes(self) -> bool:
-        with self._lock:
-            return self._ahead > 0 or (len(self._lanes) > 0 and not self._stopped)
 
     def _ended(self, most: int) -> Iterator[tuple[R | None, BaseException | None]]:
         """What else has ended by now."""

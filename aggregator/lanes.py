@@ -21,7 +21,10 @@ class _Lane(Generic[T]):
 
 
 class Lanes(Generic[T]):
-    """What waits: a heap of lanes by when the next of each may start, so that no lane is searched for."""
+    """What waits: a heap of lanes by when the next of each may start, so that no lane is searched for.
+
+    Of lanes that may start, the one that has not for longest goes first: many that hang take no more than their turn.
+    """
 
     def __init__(self, limit: int, gap: float, last: dict[Hashable, float]) -> None:
         """`limit`: at once in one lane; `gap`: seconds between starts in it.
@@ -57,8 +60,7 @@ class Lanes(Generic[T]):
         lane.listed = False
         lane.running += 1
         self._size -= 1
-        if self._gap:
-            self._last[name] = now
+        self._last[name] = now
         each = lane.waiting.popleft()
         self._list(name, lane)
         return name, each
@@ -71,10 +73,13 @@ class Lanes(Generic[T]):
             del self._lanes[name]
         self._list(name, lane)
 
-    def forget(self, now: float) -> None:
-        """Drop the starts that are too long ago to matter."""
-        for name in [name for name, at in self._last.items() if at <= now - self._gap]:
-            del self._last[name]
+    def drain(self) -> list[T]:
+        """All that waits, which waits no more."""
+        waiting = [each for lane in self._lanes.values() for each in lane.waiting]
+        running = {name: lane.running for name, lane in self._lanes.items() if lane.running}
+        self._lanes = {name: _Lane(running=number) for name, number in running.items()}
+        self._heap, self._size = [], 0
+        return waiting
 
     def _list(self, name: Hashable, lane: _Lane[T]) -> None:
         if lane.listed or not lane.waiting or lane.running >= self._limit:

@@ -470,17 +470,19 @@ class MemoryStore:
         limit: int | None = None,
         everything: bool = False,
         gap: timedelta = timedelta(0),
+        abreast: int = 1,
     ) -> tuple[Task, ...]:
         """As the port says; there is no other process."""
         with self._writing() as state:
-            found = [
-                one for one in _visited(state) if not (one.leased_until and now < one.leased_until <= now + CLOCK_ERROR)
-            ]
+            found = [one for one in _visited(state) if not _is_leased(one, now)]
             if everything:
                 found = [one for one in found if one.held_until is None or one.held_until <= now or _astray(one, now)]
             else:
                 found = [one for one in found if one.due <= now or _astray(one, now)]
-            found = sorted(found, key=lambda one: one.due)[:limit]
+            found = sorted(found, key=lambda one: one.due)
+            if limit is not None:
+                held = Counter(_host(one) for one in _visited(state) if _is_leased(one, now))
+                found = sorted(_in_turn(found, held, abreast)[:limit], key=lambda one: one.due)
             for one in found:
                 state.sources[one.source.url] = replace(one, leased_until=now + lease)
         return tuple(Task(one.source, one.known, one.rhythm) for one in found)
@@ -488,7 +490,7 @@ class MemoryStore:
     def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
         with self._writing() as state:
             one = next((one for one in _visited(state) if one.source.url == url), None)
-            if one is None or (one.leased_until and now < one.leased_until <= now + CLOCK_ERROR):
+            if one is None or _is_leased(one, now):
                 return None
             state.sources[url] = replace(one, leased_until=now + lease)
         return Task(one.source, one.known, one.rhythm)
@@ -510,6 +512,11 @@ class MemoryStore:
             for task in tasks:
                 state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=None)
 
+    def renew(self, tasks: Iterable[Task], until: datetime) -> None:
+        with self._writing() as state:
+            for task in tasks:
+                state.sources[task.source.url] = replace(state.sources[task.source.url], leased_until=until)
+
     def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
         with self._writing() as state:
             for task, until in tasks:
@@ -521,7 +528,7 @@ class MemoryStore:
     def spare(self, host: str, until: datetime, why: str) -> None:
         with self._writing() as state:
             for other, one in state.sources.items():
-                if registrable_domain(other) == host and one.due < until:
+                if _host(one) == host and one.due < until:
                     state.sources[other] = replace(one, due=until, held_until=until, why=why)
 
     def clock(self) -> datetime | None:
@@ -737,6 +744,23 @@ def _listed(state: _State) -> list[_Sourced]:
 
 def _visited(state: _State) -> list[_Sourced]:
     return [one for one in _listed(state) if one.enabled]
+
+
+def _is_leased(one: _Sourced, now: datetime) -> bool:
+    return one.leased_until is not None and now < one.leased_until <= now + CLOCK_ERROR
+
+
+def _host(one: _Sourced) -> str:
+    return registrable_domain(one.known.address or one.source.url)
+
+
+def _in_turn(due: list[_Sourced], held: Counter[str], abreast: int) -> list[_Sourced]:
+    """In which order they are claimed, of those longest due first; `held`: sources of each host that are claimed."""
+    ranked = []
+    for one in due:
+        held[_host(one)] += 1
+        ranked.append((max(held[_host(one)], abreast), one))
+    return [one for _, one in sorted(ranked, key=lambda each: each[0])]
 
 
 def _date(member: StoredItem) -> datetime:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aggregator import pace, parse
 from aggregator.boilerplate import with_stock
-from aggregator.errors import AggregatorError, FeedError
+from aggregator.errors import AggregatorError, FeedError, StoreError
 from aggregator.model import (
     Answer,
     Changed,
@@ -53,6 +53,8 @@ TOGETHER = (
 )
 WAIT = timedelta(seconds=1)  # from the end of the first to that of the last
 
+_GLANCE = timedelta(minutes=1)  # between looks at the leases, where nothing ends
+
 _PAUSE = "its host asked for a pause (Retry-After)"
 _FAVOUR = (Decision.DROPPED, Decision.UNDECIDED, Decision.KEPT)
 
@@ -78,10 +80,11 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How hosts are spared; how many visits one has at once is the engine's to keep."""
+    """How hosts are spared, which is the engine's to keep while visits are under way."""
 
     lane: Callable[[Task], str]  # the host of a task, as far as it is spared as one
     gap: timedelta  # between visits to one
+    abreast: int  # visits to one at once
     # Lane → until when its host wants to be left alone; brought up to date on the way, and what is not asked because
     # of it is put off until then.
     holds: dict[str, datetime]
@@ -106,7 +109,9 @@ class Visits:
     """What is being visited, from one refresh to the next: asked for in other threads, settled in the caller's.
 
     A refresh leaves what hangs to the next when its patience ends, as if that had claimed it: it is settled, and
-    grouped, with what the next one brings.
+    grouped, with what the next one brings. What has not begun by then is claimed anew with what has fallen due, so that
+    no host keeps a place for what would wait for it. What cannot be stored, the store being locked or full, is settled
+    by the next refresh, too.
     """
 
     def __init__(self, clock: Clock, engine: Engine, store: Store, manners: Manners) -> None:
@@ -114,6 +119,9 @@ class Visits:
         self._clock, self._engine, self._store, self._manners = clock, engine, store, manners
         self._waiting: dict[str, Task] = {}  # by address: claimed, and neither settled nor put off
         self._run: _Run | None = None  # while anything is under way
+        self._unsettled: dict[str, Visit] = {}  # by address: those that have ended
+        self._idle: list[Task] = []  # those that are not visited and are still to be given back
+        self._renewed = clock.now()  # all leases that were taken before
 
     def refresh(
         self,
@@ -133,17 +141,18 @@ class Visits:
         due; None: all. `patience`: how long visits are waited for; None: until all have ended, and what was claimed and
         not visited is given back. (So many parameters: what is joined here is what the house consists of.)
         """
-        now, hanging = self._clock.now(), False
+        now, goes_on = self._clock.now(), False
         placed, news = list[int](), False
         sharing = Sharing(followers)
         try:
+            self._recall()
             run = self._begin(make, self._claim(now, limit, everything))
             for group in _grouped(self._ended(run, patience)):
                 self._spare_hosts(group)
                 met = [(visit, self._waiting[visit.source.url].rhythm) for visit in group]
                 done = _settle(self._store, rules, met, now, sharing)
                 for visit in group:
-                    del self._waiting[visit.source.url]
+                    del self._waiting[visit.source.url], self._unsettled[visit.source.url]
                 placed += (key for settled in done for key in settled.placed)
                 news = news or any(settled.new or settled.changed for settled in done)
                 yield from done
@@ -154,17 +163,21 @@ class Visits:
                 sharing.look_again(now)
             for each in (rules, *(follower.rules for follower in followers)):
                 each.folder.rest()
-            hanging = patience is not None and bool(self._waiting)
+            goes_on = patience is not None and bool(self._waiting)
+        except StoreError:
+            goes_on = patience is not None
+            raise
         finally:
-            if not hanging:
+            if not goes_on:
                 self._give_back()
 
     def _claim(self, now: datetime, limit: int | None, everything: bool) -> tuple[Task, ...]:
         free = None if limit is None else max(limit - len(self._waiting), 0)
         if free == 0:
             return ()
-        tasks = self._store.claim(now, LEASE, limit=free, everything=everything, gap=self._manners.gap)
-        # What waits for its turn longer than a lease is claimed anew, and still visited once.
+        gap, abreast = self._manners.gap, self._manners.abreast
+        tasks = self._store.claim(now, LEASE, limit=free, everything=everything, gap=gap, abreast=abreast)
+        # What is under way though its lease has ended, by a clock that was set, is claimed anew, and visited once.
         tasks = tuple(task for task in tasks if task.source.url not in self._waiting)
         return tasks if everything else _awake(self._store, tasks, now)
 
@@ -189,14 +202,33 @@ class Visits:
         return visit
 
     def _ended(self, run: _Run, patience: timedelta | None) -> Iterator[Sequence[Visit]]:
-        """The visits, as they end; the others are put off."""
-        for ended in run.batches(TOGETHER, None if patience is None else patience.total_seconds()):
-            late = [one for one in ended if isinstance(one, _PutOff)]
-            for why in sorted({one.why for one in late}):
-                self._store.put_off([(one.task, one.until) for one in late if one.why == why], why)
-            for one in late:
-                del self._waiting[one.task.source.url]
-            yield [one for one in ended if isinstance(one, Visit)]
+        """The visits, as they end; the others are put off. Meanwhile the leases are renewed."""
+        yield list(self._unsettled.values())
+        seconds = (_GLANCE if patience is None else patience).total_seconds()
+        while True:
+            for ended in run.batches(TOGETHER, seconds):
+                visits = [one for one in ended if isinstance(one, Visit)]
+                self._unsettled |= {visit.source.url: visit for visit in visits}
+                self._put_off([one for one in ended if isinstance(one, _PutOff)])
+                yield visits
+                self._renew()
+            self._renew()
+            if patience is not None or not run.owes():
+                return
+
+    def _put_off(self, late: Sequence[_PutOff]) -> None:
+        for one in late:
+            self._idle.append(self._waiting.pop(one.task.source.url))
+        for why in sorted({one.why for one in late}):
+            self._store.put_off([(one.task, one.until) for one in late if one.why == why], why)
+        self._idle = []
+
+    def _renew(self) -> None:
+        """Hold what takes long, lest another process make the same visit."""
+        now = self._clock.now()
+        if not timedelta(0) <= now - self._renewed < LEASE / 3:
+            self._store.renew(self._waiting.values(), now + LEASE)
+            self._renewed = now
 
     def _spare_hosts(self, visits: Iterable[Visit]) -> None:
         """Have all who share the store leave a host alone that asked for it, before others claim what lies on it."""
@@ -204,16 +236,27 @@ class Visits:
             if held := pace.held_host(visit, self._manners.lane(self._waiting[visit.source.url])):
                 self._store.spare(*held, _PAUSE)
 
+    def _recall(self) -> None:
+        """End the claim on what has not begun."""
+        for _, task in self._run.recall() if self._run else ():
+            self._idle.append(self._waiting.pop(task.source.url))
+        self._free()
+
     def _give_back(self) -> None:
         """Begin no more visits, and end the claim on what has not been settled."""
         if self._run is not None:
             self._run.close()
             self._run = None
-        waiting, self._waiting = self._waiting.values(), {}
+        self._idle += self._waiting.values()
+        self._waiting, self._unsettled = {}, {}
+        self._free()
+
+    def _free(self) -> None:
         lane, holds, now = self._manners.lane, self._manners.holds, self._clock.now()
-        held = [(task, holds[lane(task)]) for task in waiting if _held(holds, lane(task), now)]
+        held = [(task, holds[lane(task)]) for task in self._idle if _held(holds, lane(task), now)]
         self._store.put_off(held, _PAUSE)
-        self._store.release(task for task in waiting if not _held(holds, lane(task), now))
+        self._store.release(task for task in self._idle if not _held(holds, lane(task), now))
+        self._idle = []
 
 
 def _awake(store: Store, tasks: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:

@@ -40,7 +40,6 @@ from aggregator.search import Query
 
 T = TypeVar("T")
 R = TypeVar("R")
-T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Clock(Protocol):
@@ -77,10 +76,10 @@ class Engine(Protocol):
         ...
 
 
-class Run(Protocol[T_contra, R]):
+class Run(Protocol[T, R]):
     """Work of one kind under way; for one thread."""
 
-    def add(self, inputs: Iterable[T_contra]) -> None:
+    def add(self, inputs: Iterable[T]) -> None:
         """Have further inputs worked on."""
         ...
 
@@ -90,6 +89,14 @@ class Run(Protocol[T_contra, R]):
         `patience`: seconds, from the first call on, after which it waits no more; None: any. What is still under way
         then goes on, and is read later.
         """
+        ...
+
+    def owes(self) -> bool:
+        """Whether anything is still to come."""
+        ...
+
+    def recall(self) -> list[T]:
+        """Take back the inputs that have not begun."""
         ...
 
     def close(self) -> None:
@@ -338,8 +345,12 @@ class Store(Protocol):
         limit: int | None = None,
         everything: bool = False,
         gap: timedelta = timedelta(0),
+        abreast: int = 1,
     ) -> tuple[Task, ...]:
         """Take what is due, longest due first, so that no other process takes it until the lease ends.
+
+        Where `limit` leaves some of it, what can begin at once goes before what would wait for its own host: the first
+        few of each host, `abreast` with what this process holds of it already. Then all hosts take turns.
 
         Nothing is taken of a host (domains.registrable_domain) of which another process holds a source, or visited one
         less than `gap` ago: so many at once and so far apart, as one process keeps it, holds for all of them.
@@ -367,6 +378,10 @@ class Store(Protocol):
         """Give back claimed tasks that were not visited; they are due as before."""
         ...
 
+    def renew(self, tasks: Iterable[Task], until: datetime) -> None:
+        """Hold claimed tasks until then; one that another process has taken since its lease ended is left to it."""
+        ...
+
     def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
         """Give back claimed tasks, each not to be visited before a moment, and why; one due later stays as it was.
 
@@ -377,7 +392,7 @@ class Store(Protocol):
     def spare(self, host: str, until: datetime, why: str) -> None:
         """Visit no source of a host (registrable_domain) before a moment, and why; one due later stays as it was.
 
-        One that has moved there from another host stays as it was, too.
+        One that has moved to another host for good is a source of that.
         """
         ...
 

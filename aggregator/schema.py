@@ -45,7 +45,7 @@ source = Table(
     Column("priority", Number),
     Column("interval", Number),
     Column("rights", Text),  # None: the usual ones
-    Column("host", Text),  # which is spared as one: domains.registrable_domain; None until it is listed anew
+    Column("host", Text),  # the one that is asked: domains.registrable_domain; None until it is listed anew
 )
 # What every visit writes, kept narrow: a visit that finds nothing new rewrites this row alone.
 rhythm = Table(

@@ -167,6 +167,7 @@ class SqlStore:
         limit: int | None = None,
         everything: bool = False,
         gap: timedelta = timedelta(0),
+        abreast: int = 1,
     ) -> tuple[Task, ...]:
         """As the port says. A task's source has its request headers if this store enlisted it."""
         moment = rows.micros(now)
@@ -176,18 +177,15 @@ class SqlStore:
             if everything
             else or_(rhythm.c.due <= moment, astray)
         )
-        return self._claim(and_(wanted, source.c.host.not_in(_with_others(now, gap))), now, lease, limit)
+        wanted = and_(wanted, _free(now), source.c.host.not_in(_with_others(now, gap)))
+        return self._claim(wanted if limit is None else _in_turn(wanted, now, limit, abreast), now, lease)
 
     def take(self, url: str, now: datetime, lease: timedelta) -> Task | None:
-        return next(iter(self._claim(rhythm.c.url == url, now, lease, 1)), None)
+        return next(iter(self._claim(and_(rhythm.c.url == url, _free(now)), now, lease)), None)
 
-    def _claim(
-        self, wanted: ColumnElement[bool], now: datetime, lease: timedelta, limit: int | None
-    ) -> tuple[Task, ...]:
-        moment, until, beyond = (rows.micros(time) for time in (now, now + lease, now + CLOCK_ERROR))
-        free = or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment, rhythm.c.leased_until > beyond)
-        due = _TASK.where(_VISITED, free, wanted).order_by(rhythm.c.due, source.c.position).limit(limit)
-        holder = leases.holder()
+    def _claim(self, wanted: ColumnElement[bool], now: datetime, lease: timedelta) -> tuple[Task, ...]:
+        due = _TASK.where(_VISITED, wanted).order_by(rhythm.c.due, source.c.position)
+        until, holder = rows.micros(now + lease), leases.holder()
         unlocked = due.with_for_update(of=rhythm, skip_locked=True)  # SQLite, where nobody else writes, leaves it out
         with self._database.claiming() as connection:
             tasks = tuple(map(self._task, connection.execute(unlocked)))  # row by row: ten thousand take 40 MB
@@ -215,6 +213,12 @@ class SqlStore:
         if freed := [{"url_": url, "until": None, "by": None} for url in urls]:
             with self._database.beside() as connection:
                 connection.execute(_LEASE, freed)
+
+    def renew(self, tasks: Iterable[Task], until: datetime) -> None:
+        urls, holder = sorted(task.source.url for task in tasks), leases.holder()
+        if held := [{"url_": url, "until": rows.micros(until), "by": holder} for url in urls]:
+            with self._database.beside() as connection:
+                connection.execute(_LEASE.where(rhythm.c.leased_by == holder), held)
 
     def put_off(self, tasks: Iterable[tuple[Task, datetime]], why: str, *, hold: bool = True) -> None:
         given = sorted((task.source.url, until) for task, until in tasks)
@@ -546,6 +550,30 @@ def _counts_as(decision: Decision) -> ColumnElement[bool]:
             return or_(item.c.ruling == "drop", judged)
         case Decision.UNDECIDED:
             return judged
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    """Sources that nobody holds."""
+    moment, beyond = rows.micros(now), rows.micros(now + CLOCK_ERROR)
+    return or_(rhythm.c.leased_until.is_(None), rhythm.c.leased_until <= moment, rhythm.c.leased_until > beyond)
+
+
+def _in_turn(wanted: ColumnElement[bool], now: datetime, limit: int, abreast: int) -> ColumnElement[bool]:
+    """So many of those that are wanted: what can begin at once first, then all hosts in turn."""
+    mine = and_(_HELD.c.leased_by == leases.holder(), _HELD.c.leased_until > rows.micros(now))
+    held = select(_OF.c.host, func.count().label("number")).join(_HELD, _HELD.c.url == _OF.c.url).where(mine)
+    hosts = held.group_by(_OF.c.host).subquery()
+    longest_due = (rhythm.c.due, source.c.position)
+    nth = func.row_number().over(partition_by=source.c.host, order_by=longest_due) + func.coalesce(hosts.c.number, 0)
+    due = (
+        select(source.c.url, *longest_due, case((nth > abreast, nth), else_=abreast).label("turn"))
+        .join(rhythm, rhythm.c.url == source.c.url)
+        .outerjoin(hosts, hosts.c.host == source.c.host)
+        .where(_VISITED, wanted)
+        .subquery()
+    )
+    first = select(due.c.url).order_by(due.c.turn, due.c.due, due.c.position).limit(limit)
+    return source.c.url.in_(first)
 
 
 def _with_others(now: datetime, gap: timedelta) -> Select[tuple[str]]:

@@ -29,9 +29,11 @@ from sqlalchemy import (
 
 from aggregator import fulltext, rows
 from aggregator.candidates import Hit, nearest, representatives
+from aggregator.domains import registrable_domain
 from aggregator.errors import NotFoundError, StoreError
 from aggregator.holding import joined
 from aggregator.model import Changed, Evidence, Judged, Past, Plan, Seed, StoredItem, StoredStory, Visit, Withholding
+from aggregator.pace import adopted
 from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.schema import (
     change,
@@ -45,6 +47,7 @@ from aggregator.schema import (
     rhythm,
     sentence,
     setting,
+    source,
     story,
     story_name,
 )
@@ -76,6 +79,11 @@ _STORY = (
 LAST_MARK = select(func.max(change.c.mark))
 _CHANGE = update(item).where(item.c.key == bindparam("key_"))
 _RECORD = update(rhythm).where(rhythm.c.url == bindparam("url_"))
+_HOUSE = (
+    update(source)
+    .where(source.c.url == bindparam("url_"), source.c.host != bindparam("host_"))
+    .values(host=bindparam("host_"))
+)
 _REMEMBER = update(memory).where(memory.c.url == bindparam("url_"))
 _COUNTED = select(sentence.c.url, sentence.c.counts).where(sentence.c.url.in_(bindparam("urls", expanding=True)))
 _COUNT = update(sentence).where(sentence.c.url == bindparam("url_"))
@@ -388,18 +396,27 @@ class SqlWork:
 
     def record_quiet(self, visits: Iterable[tuple[Visit, Plan]]) -> None:
         shapes: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)  # by their columns: see visit_row
+        asked = dict[str, str]()
         for visit, plan in visits:
             values = {"url_": visit.source.url, **rows.visit_row(visit, plan)}
             shapes[len(values)].append(values)
+            if plan.rhythm.moved_to or plan.rhythm.failures:  # others are not asked elsewhere than before
+                asked[visit.source.url] = adopted(plan.rhythm) or visit.source.url
         for alike in shapes.values():
             alike.sort(key=itemgetter("url_"))  # as Database.beside has it
             if self._connection.execute(_RECORD, alike).rowcount < len(alike):
                 raise self._unlisted([values["url_"] for values in alike])
+        self._house(asked)
 
     def log(self, visits: Sequence[Past]) -> None:
         if visits:
             self._connection.execute(_LOG, [rows.past_row(past) for past in visits])
             self._connection.execute(_FORGET_VISITS)
+
+    def _house(self, asked: Mapping[str, str]) -> None:
+        """Keep of which host a source is that is asked at this address, by its url."""
+        if housed := [{"url_": url, "host_": registrable_domain(address)} for url, address in sorted(asked.items())]:
+            self._connection.execute(_HOUSE, housed)
 
     def _unlisted(self, urls: Sequence[str]) -> NotFoundError:
         known = set(self._connection.execute(select(rhythm.c.url).where(rhythm.c.url.in_(urls))).scalars())

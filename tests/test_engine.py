@@ -151,6 +151,36 @@ def test_a_run_takes_further_inputs_and_reads_on_where_it_stopped(engine: Engine
         assert list(run.batches(5)) == [[120]]
 
 
+def test_what_has_not_begun_can_be_taken_back(engine: Engine) -> None:
+    """It does not begin; what has begun comes, and what is added later is worked on."""
+    release, begun = threading.Event(), list[int]()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        release.wait(0 if isinstance(engine, Inline) else 20)
+        return number
+
+    run: Run[int, int] = engine.begin(work, lambda _: "a")
+    with closing(run):
+        run.add(range(250))
+        recalled = run.recall()
+        assert len(recalled) >= 50
+        release.set()
+        run.add([250])
+        assert sorted([result for batch in run.batches(5) for result in batch] + recalled) == list(range(251))
+        assert not set(begun) & set(recalled)
+        assert not run.owes()
+
+
+def test_lanes_that_hang_take_no_more_than_their_turn() -> None:
+    """Where all threads are taken, the next one free goes to the lane that has begun nothing for longest."""
+    began = list[str]()
+    engine = Threads(1, 1, 0.0)
+    for names in (["slow"], ["slower"], ["slower", "slow", "quick"]):
+        list(engine.map(began.append, names, lambda name: name))
+    assert began == ["slow", "slower", "quick", "slow", "slower"]
+
+
 def test_a_run_whose_inputs_hang_takes_others_and_keeps_its_limits() -> None:
     """Three hang, of which two fill their lane: what is added has the one thread left; then all come to be read."""
     release, began = threading.Event(), threading.Semaphore(0)

@@ -239,6 +239,12 @@ class Together(Generic[T, R]):
     def batches(self, most: int, patience: float | None = None) -> Generator[list[R], None, None]:
         yield [result for batch in self.run.batches(most, patience) for result in batch]
 
+    def owes(self) -> bool:
+        return self.run.owes()
+
+    def recall(self) -> list[T]:
+        return self.run.recall()
+
     def close(self) -> None:
         self.run.close()
 

@@ -76,7 +76,8 @@ CRITERIA = {
     "301 and 308 are adopted after days, to a feed, and told": "test_permanent_move_is_adopted_after_days_and_told",
     "302, 303 and 307 are never adopted, nor a move to what is no feed": "test_other_redirects_are_never_adopted",
     "late answers are waited for at once, and who hangs delays no other": "test_hosts_that_hang_delay_no_other "
-    "test_who_hangs_holds_up_no_later_round test_answers_of_many_hosts_are_waited_for_at_once",
+    "test_who_hangs_holds_up_no_later_round test_a_host_that_hangs_takes_no_places_of_others "
+    "test_answers_of_many_hosts_are_waited_for_at_once",
     "no request is repeated at once after a failure": "test_no_request_is_repeated_at_once "
     "test_request_that_a_kept_connection_swallowed_is_not_repeated",
     "User-Agent with a contact, the same at each request": "test_who_we_are_is_said_the_same_each_time "
@@ -448,7 +449,7 @@ def test_no_more_than_a_hundred_are_under_way(tmp_path: Path, lab: Lab, guests: 
         assert not list(guest.app.refresh(visits, limit=AT_ONCE, patience=0 * SECOND))
     assert len(guest.app.store.claim(NOW, HOUR)) == 20
     hanging.answered.set()
-    assert len(list(guest.app.refresh(visits, limit=0))) == AT_ONCE
+    assert len(list(guest.app.refresh(visits, limit=AT_ONCE))) == AT_ONCE
 
 
 def far_apart(folder: Path, lab: Lab, guests: ExitStack, paths: list[str]) -> Guest:
@@ -514,6 +515,31 @@ def test_who_hangs_holds_up_no_later_round(tmp_path: Path, guests: ExitStack) ->
     late = [one.visit for one in guest.app.refresh(visits)]
     assert [type(visit.outcome) for visit in late] == [Changed] * 10
     assert len(lab.requests) == 50
+
+
+def test_a_host_that_hangs_takes_no_places_of_others(tmp_path: Path, guests: ExitStack) -> None:
+    """It has 150 feeds, longest due: two are asked, and all others in the same round and in each that follows."""
+    hanging = Hanging()
+    lab = guests.enter_context(Lab(host="0.0.0.0"))
+    lab.route("/hanging", hanging)
+    lab.route("/quick", document())
+    guest = far_apart(tmp_path, lab, guests, ["/quick"] * 50)
+    guests.callback(hanging.answered.set)
+    listed = (tmp_path / "config.toml").read_text().partition("[[source]]")
+    table = '[[source]]\nname = "H{0}"\nurl = "http://127.0.2.1:{1}/hanging?{0}"\nlanguage = "en"\n'
+    for number in range(150):
+        lab.route(f"/hanging?{number}", hanging)
+    feeds = "".join(table.format(number, lab.port) for number in range(150))
+    (tmp_path / "config.toml").write_text(f"{listed[0]}{feeds}[[source]]{listed[2]}")
+    guest.restart()
+    visits, settled = guest.app.visits(), 0
+    for count in (50, 100):
+        for _ in range(20):
+            if settled < count:
+                settled += len(list(guest.app.refresh(visits, limit=AT_ONCE, patience=SECOND)))
+        assert settled == count
+        guest.clock.advance(2 * HOUR)
+    assert len(lab.requests) == 102
 
 
 def test_hosts_are_spared_over_rounds_that_overlap(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:

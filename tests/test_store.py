@@ -293,6 +293,44 @@ class TestSources:
 
 
 class TestClaim:
+    def test_no_host_takes_the_places_of_others(self, store: Store) -> None:
+        """What can begin at once goes first, what is under way counted in; what is left goes to all hosts in turn."""
+        big = [Source(f"https://big.example/{number}", f"Big {number}") for number in range(8)]
+        other = [Source(f"https://other.example/{number}", f"Other {number}") for number in range(4)]
+        store.enlist([*big, *other, B, C], [], NOW)
+        for source in other:
+            record(store, visit(source), plan(NOW + HOUR))
+        for source in (B, C):
+            record(store, visit(source), plan(NOW + 2 * HOUR))
+        later = NOW + 2 * HOUR
+        first = store.claim(later, LEASE, limit=4, abreast=2)
+        assert [task.source for task in first] == [*big[:2], *other[:2]]
+        assert [task.source for task in store.claim(later, LEASE, limit=4, abreast=2)] == [big[2], other[2], B, C]
+        assert [task.source for task in store.claim(later, LEASE, limit=2, abreast=2)] == [big[3], other[3]]
+        store.release(first)
+        assert [task.source for task in store.claim(later, LEASE, limit=2, abreast=9)] == big[:2]
+        assert {task.source for task in store.claim(later, LEASE)} == {*big[4:], *other[:2]}
+
+    @pytest.mark.parametrize("failures", [0, 3])
+    def test_a_source_that_has_moved_is_of_the_host_that_is_asked(self, store: Store, failures: int) -> None:
+        """Where one is left alone so is the other; when the move is taken back it is of its own host again."""
+        store.enlist([A, B], [], NOW)
+        moved = {"moved_to": "https://b.example/a", "moved_since": NOW, "moved_count": 3}
+        record(store, visit(A), plan(NOW, **moved))
+        store.spare("b.example", NOW + HOUR, "a pause")
+        assert store.claim(NOW, LEASE) == ()
+        record(store, visit(A), plan(NOW + HOUR, failures=failures, **({} if failures else moved)))
+        store.spare("b.example", NOW + 2 * HOUR, "a pause")
+        assert [task.source for task in store.claim(NOW + HOUR, LEASE)] == ([A] if failures else [])
+
+    def test_a_lease_can_be_renewed(self, store: Store) -> None:
+        """As long as it is one's own: what has ended and was not taken may be taken again."""
+        store.enlist([A, B], [], NOW)
+        tasks = store.claim(NOW, LEASE)
+        store.renew(tasks[:1], NOW + 2 * LEASE)
+        assert [task.source for task in store.claim(NOW + LEASE, LEASE)] == [B]
+        assert [task.source for task in store.claim(NOW + 2 * LEASE, LEASE)] == [A, B]
+
     def test_the_longest_due_comes_first(self, store: Store) -> None:
         """Claims go by due time, then by the order of the configuration; a limit takes the first."""
         store.enlist([A, B, C], [], NOW)
