@@ -115,7 +115,7 @@ class App:
         limit: int | None = None,
         everything: bool = False,
         patience: timedelta | None = None,
-    ) -> Generator[Settled, None, None]:
+    ) -> Generator[Settled, None, int]:
         """Visit what is due; see pipeline.Visits."""
         here = partial(pipeline.collect, self.collector)
         return (visits or self.visits()).refresh(

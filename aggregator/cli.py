@@ -18,6 +18,7 @@ from aggregator.app import App, SystemClock
 from aggregator.config import load
 from aggregator.errors import ConfigError
 from aggregator.notifier import Couriers, faults
+from aggregator.pipeline import Refresh
 from aggregator.press import Published
 from aggregator.settle import Settled
 from aggregator.several import load_all, open_all
@@ -61,9 +62,10 @@ def run(
         for each in opened.subjects:
             if each.rejudged:
                 report.show(out, report.rejudged(each.rejudged))
-        outcomes = _progress(opened, everything=now)
+        refresh = Refresh(opened.refresh(everything=now))
+        outcomes = _progress(opened, refresh)
         report.show(out, report.visits(outcomes))
-        report.show(out, report.summary(outcomes))
+        report.show(out, report.summary(outcomes, refresh.vouched))
         for each in opened.subjects:
             _announce(each, _published(each))
         if configuration.notify:
@@ -105,9 +107,8 @@ def _stoppable(opened: App) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _progress(opened: App, *, everything: bool) -> list[report.Result]:
+def _progress(opened: App, visits: Iterable[Settled]) -> list[report.Result]:
     """The visits, with a bar on a terminal and a line a visit elsewhere."""
-    visits = opened.refresh(everything=everything)
     if err.is_terminal:
         from rich.progress import track
 

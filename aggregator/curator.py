@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from aggregator.errors import ConfigError, NotFoundError
-from aggregator.model import Evidence, Judged, StoredItem, StoredStory, Withholding
+from aggregator.model import MERGED, Evidence, Judged, StoredItem, StoredStory, Withholding
 from aggregator.planting import PLANTED
 from aggregator.ports import Store
+from aggregator.second_look import look_again
 from aggregator.settle import Rules, Settling, found, revise, tell
+from aggregator.vouching import alone, is_vouched
 
 
 def find_item(store: Store, what: str) -> StoredItem:
@@ -58,7 +60,7 @@ def _rule(store: Store, rules: Rules, what: str, ruling: str | None, now: dateti
     def carry_out(settling: Settling) -> None:
         settling.work.rule(stored.key, ruling)
         keys = rules.keys(stored.item) if ruling == "keep" else frozenset()
-        revise(settling, stored, Judged(stored.item, stored.verdict), keys)
+        revise(settling, stored, Judged(stored.item, alone(stored.verdict)), keys)
         if stored.story is not None:
             settling.touched.add(stored.story)  # it may have stood in a story that was too old to be published
 
@@ -76,7 +78,7 @@ def merge(store: Store, rules: Rules, a: str, b: str, now: datetime) -> StoredSt
     def carry_out(settling: Settling) -> None:
         settling.work.merge(second.id, into=first.id, now=now)
         for member in second.members:
-            settling.work.assign(member.key, first.id, Evidence("curator", _title(first), 1.0, ("merged by hand",)))
+            settling.work.assign(member.key, first.id, Evidence("curator", _title(first), 1.0, MERGED))
         settling.touched.add(first.id)
 
     _settle(store, rules, now, carry_out)
@@ -84,7 +86,10 @@ def merge(store: Store, rules: Rules, a: str, b: str, now: datetime) -> StoredSt
 
 
 def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
-    """The item is a story of its own, and is never put back into the one it stood in."""
+    """The item is a story of its own, and is never put back into the one it stood in.
+
+    One that only that story vouched for is kept by the curator's word from now on; others that it vouched for stay.
+    """
     stored, story = find_item(store, what), find_story(store, what)
     if len([member for member in story.members if not member.seed]) < 2 and not story.seed:
         raise NotFoundError(f"{stored.item.title!r} is the only item of its story; there is nothing to split")
@@ -92,6 +97,12 @@ def split(store: Store, rules: Rules, what: str, now: datetime) -> StoredStory:
     def carry_out(settling: Settling) -> None:
         settling.work.part(stored.key, story.id)
         own = found(settling, stored.key, stored.item)
+        for member in story.members:
+            if is_vouched(member.verdict) and member.key != stored.key:
+                settling.work.part(member.key, own)
+        if is_vouched(stored.verdict):
+            settling.work.rule(stored.key, "keep")
+            settling.work.edit(stored.key, Judged(stored.item, alone(stored.verdict)), rules.keys(stored.item))
         left = _title(story, but=stored.key)
         settling.work.assign(stored.key, own, Evidence("curator", left, 1.0, ("split by hand",)))
         settling.touched |= {story.id, own}
@@ -143,6 +154,7 @@ def _settle(store: Store, rules: Rules, now: datetime, carry_out: Callable[[Sett
         settling = Settling(work, rules, now)
         carry_out(settling)
         tell(settling)
+    look_again(store, rules, now)
 
 
 def _title(story: StoredStory, but: int | None = None) -> str:

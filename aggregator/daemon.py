@@ -26,6 +26,7 @@ from aggregator.metrics import metrics
 from aggregator.notifier import Couriers, Notifier
 from aggregator.office import routes
 from aggregator.page import subjects_html
+from aggregator.pipeline import Refresh
 from aggregator.ports import Clock
 from aggregator.push import Push
 from aggregator.schedule import ringing
@@ -176,7 +177,8 @@ class Rounds:
 
     def _visit(self, limit: int, patience: timedelta | None) -> None:
         outcomes: list[report.Result] = []
-        for settled in self._app.refresh(self.visits, limit=limit, patience=patience):
+        refresh = Refresh(self._app.refresh(self.visits, limit=limit, patience=patience))
+        for settled in refresh:
             service.tell(service.ALIVE)
             log.info("%s", report.line(settled))
             if self.push:
@@ -184,8 +186,10 @@ class Rounds:
             outcomes.append(report.result(settled))
             if settled.changed:
                 self._unpublished = True
-        if outcomes:
-            log.info("%s", report.summary(outcomes))
+        if refresh.vouched:
+            self._unpublished = True
+        if outcomes or refresh.vouched:
+            log.info("%s", report.summary(outcomes, refresh.vouched))
 
     def _tidy(self) -> None:
         """Once a day, let go of what is past its time."""

@@ -117,7 +117,7 @@ def predict(labelled: Sequence[Labelled], judge: Judge, rules: Rules, store: Sto
         visit = Visit(source, now, now, Changed(FeedHead("labelled"), (judged,), frozenset()))
         placed += settle(store, rules, visit, Rhythm(), now).placed
     regroup(store, rules, placed, now)
-    look_again(store, rules, placed, now)
+    look_again(store, rules, now)
     return tuple(_prediction(one, store) for one in labelled)
 
 

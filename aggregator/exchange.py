@@ -24,6 +24,7 @@ from aggregator.schema import (
     STEPS,
     TABLES,
     channel,
+    doubt,
     history,
     item,
     item_key,
@@ -35,12 +36,14 @@ from aggregator.schema import (
     source,
     story,
     subscription,
+    unlooked,
 )
 from aggregator.work import SqlWork
 
 _KIND = "aggregator store"
 _FIRST = (source.name, story.name, item.name)  # others refer to them
-_MADE_ANEW = {migration.name, item_key.name, subscription.name}  # hubs are asked anew; secrets stay here
+# Hubs are asked anew; secrets stay here.
+_MADE_ANEW = {migration.name, item_key.name, subscription.name, unlooked.name, doubt.name}
 _TABLES = (*_FIRST, *sorted(TABLES.tables.keys() - _MADE_ANEW - set(_FIRST)))
 _LEASE = ("leased_until", "leased_by")
 _ADDRESSES = {(source.name, "url"), (item.name, "source"), (history.name, "source")} | {
@@ -85,6 +88,7 @@ def load(url: str, lines: Iterable[str], addresses: Iterable[str]) -> tuple[str,
         with database.writing() as connection:
             connection.execute(delete(item_key))
             SqlWork(connection).index_all()
+            connection.execute(_LOOK_AGAIN)
     except BaseException:
         if database is not None:
             database.close()
@@ -92,6 +96,12 @@ def load(url: str, lines: Iterable[str], addresses: Iterable[str]) -> tuple[str,
         raise
     database.close()
     return unknown
+
+
+_LOOK_AGAIN = text(
+    "INSERT INTO unlooked SELECT key FROM item WHERE decision = 'undecided' AND ruling IS NULL AND NOT seed"
+    " ON CONFLICT DO NOTHING"
+)
 
 
 class _Loading:

@@ -143,6 +143,8 @@ class _State:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)  # by their tokens
     visits: dict[int, Past] = field(default_factory=dict)
     deeds: dict[int, Deed] = field(default_factory=dict)
+    unlooked: dict[int, None] = field(default_factory=dict)  # items to be looked at again
+    doubts: dict[int, frozenset[str]] = field(default_factory=dict)  # undecided items → the keys they are found by
 
     def copy(self) -> _State:
         return _State(*(dict(getattr(self, one.name)) for one in fields(self)))
@@ -281,6 +283,37 @@ class MemoryWork:
     def parted(self, key: int) -> frozenset[str]:
         names = self._state.names
         return frozenset(names[story] for story in self._state.parted.get(key, ()) if story in names)
+
+    def look_at(self, key: int) -> None:
+        self._state.unlooked[key] = None
+
+    def unlooked(self, limit: int) -> tuple[StoredItem, ...]:
+        found = (one for key in self._state.unlooked if (one := self._state.items.get(key)) is not None)
+        return tuple(sorted(found, key=lambda one: (one.story is None, one.key)))[:limit]
+
+    def looked(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            self._state.unlooked.pop(key, None)
+
+    def doubt(self, stored: StoredItem, keys: Iterable[str]) -> None:
+        self._state.doubts[stored.key] = self._state.doubts.get(stored.key, frozenset()).union(keys)
+
+    def doubtful(self, keys: Iterable[str], since: datetime, limit: int) -> tuple[StoredItem, ...]:
+        wanted = frozenset(keys)
+        sharing = [
+            (one, shared)
+            for key, own in self._state.doubts.items()
+            if (shared := wanted & own) and (one := self._state.items.get(key)) and one.first_seen >= since
+        ]
+        items = Counter(key for _, shared in sharing for key in shared)
+        sharing.sort(key=lambda pair: (-sum(1 / items[key] for key in pair[1]), pair[0].key))
+        open = [one for one, _ in sharing if one.decision is Decision.UNDECIDED and one.story is None]
+        return tuple(open[:limit])
+
+    def doubt_no_more(self, before: datetime) -> None:
+        for key in tuple(self._state.doubts):
+            if (one := self._state.items.get(key)) is None or one.first_seen < before:
+                del self._state.doubts[key]
 
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
         before = self._state.sources.get(visit.source.url)
@@ -666,6 +699,9 @@ class MemoryStore:
     def rulings(self) -> Mapping[int, str]:
         return {key: one.ruling for key, one in self._state.items.items() if one.ruling is not None}
 
+    def has_unlooked(self) -> bool:
+        return bool(self._state.unlooked)
+
     def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:
         open = [one for one in self._state.items.values() if one.ruling is None and not one.seed]
         below = [one for one in open if one.verdict.decision is Decision.UNDECIDED]
@@ -698,7 +734,7 @@ class MemoryStore:
                     continue
                 if items_before is not None and one.first_seen < items_before:
                     done += 1
-                    for table in (state.items, state.keys, state.parted):
+                    for table in (state.items, state.keys, state.parted, state.unlooked):
                         table.pop(key, None)
                 elif texts_before is not None and one.retained and one.first_seen < texts_before:
                     done += 1

@@ -435,6 +435,9 @@ class Evidence:
     details: tuple[str, ...] = ()  # for a person: what both sides share
 
 
+MERGED = ("merged by hand",)  # details of the curator's evidence, where two stories were made one
+
+
 @dataclass(frozen=True, slots=True)
 class StoredItem:
     """An item as the store remembers it."""

@@ -105,6 +105,17 @@ class _PutOff:
 _Run = Run[tuple[_Make, Task], Visit | _PutOff]
 
 
+class Refresh:
+    """What a refresh settles, as it comes, and what it found when it was over."""
+
+    def __init__(self, visits: Generator[Settled, None, int]) -> None:
+        self._visits = visits
+        self.vouched = 0  # undecided items that a story vouches for since; known at the end
+
+    def __iter__(self) -> Iterator[Settled]:
+        self.vouched = yield from self._visits
+
+
 class Visits:
     """What is being visited, from one refresh to the next: asked for in other threads, settled in the caller's.
 
@@ -132,17 +143,18 @@ class Visits:
         limit: int | None = None,
         everything: bool = False,
         patience: timedelta | None = None,
-    ) -> Generator[Settled, None, None]:
+    ) -> Generator[Settled, None, int]:
         """Claim what is due, visit many sources at once, settle one visit at a time, or the quiet ones together.
 
-        What was settled comes as visits end. Once the engine is closed no visit begins any more, and those under way
-        are settled. `make`: makes a visit, here (collect) or elsewhere; must not raise; one that is Unmade is put off a
-        little. `followers`: the subjects, where several share the sources. `limit`: of visits under way, those longest
-        due; None: all. `patience`: how long visits are waited for; None: until all have ended, and what was claimed and
-        not visited is given back. (So many parameters: what is joined here is what the house consists of.)
+        What was settled comes as visits end; at the end, how many undecided items a story vouches for since. Once the
+        engine is closed no visit begins any more, and those under way are settled. `make`: makes a visit, here
+        (collect) or elsewhere; must not raise; one that is Unmade is put off a little. `followers`: the subjects, where
+        several share the sources. `limit`: of visits under way, those longest due; None: all. `patience`: how long
+        visits are waited for; None: until all have ended, and what was claimed and not visited is given back. (So many
+        parameters: what is joined here is what the house consists of.)
         """
         now, goes_on = self._clock.now(), False
-        placed, news = list[int](), False
+        placed = list[int]()
         sharing = Sharing(followers)
         try:
             self._recall()
@@ -154,16 +166,14 @@ class Visits:
                 for visit in group:
                     del self._waiting[visit.source.url], self._unsettled[visit.source.url]
                 placed += (key for settled in done for key in settled.placed)
-                news = news or any(settled.new or settled.changed for settled in done)
                 yield from done
             regroup(self._store, rules, placed, now)
             sharing.regroup(now)
-            if news:
-                look_again(self._store, rules, placed, now)
-                sharing.look_again(now)
+            vouched = look_again(self._store, rules, now) + sharing.look_again(now)
             for each in (rules, *(follower.rules for follower in followers)):
                 each.folder.rest()
             goes_on = patience is not None and bool(self._waiting)
+            return vouched
         except StoreError:
             goes_on = patience is not None
             raise
@@ -318,9 +328,8 @@ def settle_visit(
     """Remember one visit by itself, with its source's rhythm before it; `followers` as in `Visits`."""
     sharing = Sharing(followers)
     settled = _settle(store, rules, [(visit, rhythm)], visit.finished, sharing)[0]
-    look_again(store, rules, settled.placed, visit.finished)
-    sharing.look_again(visit.finished)
-    return settled
+    vouched = look_again(store, rules, visit.finished) + sharing.look_again(visit.finished)
+    return replace(settled, vouched=vouched, changed=settled.changed or vouched > 0)
 
 
 def receive(collector: Collector, task: Task, data: bytes, content_type: str | None) -> Visit | None:

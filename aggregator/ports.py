@@ -294,6 +294,30 @@ class Work(Protocol):
         """The stories that the curator took this item out of."""
         ...
 
+    def look_at(self, key: int) -> None:
+        """Have an item looked at again (second_look), even if this process dies before it does so."""
+        ...
+
+    def unlooked(self, limit: int) -> tuple[StoredItem, ...]:
+        """The first of those that are to be looked at again: what stands in a story, then the others."""
+        ...
+
+    def looked(self, keys: Iterable[int]) -> None:
+        """Remember that these have been looked at again."""
+        ...
+
+    def doubt(self, stored: StoredItem, keys: Iterable[str]) -> None:
+        """Have an item that stays undecided found by what shares a key with it."""
+        ...
+
+    def doubtful(self, keys: Iterable[str], since: datetime, limit: int) -> tuple[StoredItem, ...]:
+        """The undecided items without a ruling, first seen since then, that share most with these keys."""
+        ...
+
+    def doubt_no_more(self, before: datetime) -> None:
+        """Let those first seen before then be found no more."""
+        ...
+
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
         """End a visit: state of the source, release of its lease.
 
@@ -505,6 +529,10 @@ class Store(Protocol):
 
     def rulings(self) -> Mapping[int, str]:
         """The curator's word on single items: key → "keep" or "drop"."""
+        ...
+
+    def has_unlooked(self) -> bool:
+        """Whether something is to be looked at again; see Work.unlooked."""
         ...
 
     def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:

@@ -43,9 +43,7 @@ def reconsider(store: Store, rules: Rules, judge: Judge, expected: Expected, now
     """
     entered = left = 0
     undecided = list[tuple[StoredItem, Verdict]]()
-    for stored in tuple(store.retained()):
-        scope = expected.scopes.get(stored.item.source, "general")
-        verdict = judge.judge(stored.item, scope, expected.stock(stored))
+    for stored, verdict in _judged(store, judge, expected):
         if verdict.decision is Decision.UNDECIDED and stored.ruling is None:
             undecided.append((stored, verdict))
             continue
@@ -60,6 +58,16 @@ def reconsider(store: Store, rules: Rules, judge: Judge, expected: Expected, now
         was, is_now = _is_kept(stored.verdict), stored.key in kept
         entered, left = entered + (is_now and not was), left + (was and not is_now)
     return Rejudged(entered, left)
+
+
+def _judged(store: Store, judge: Judge, expected: Expected) -> list[tuple[StoredItem, Verdict]]:
+    """All that is retained, by the new rules; first what was kept for its story's sake, and needs that no more."""
+    judged = list[tuple[StoredItem, Verdict]]()
+    for stored in store.retained():
+        scope = expected.scopes.get(stored.item.source, "general")
+        judged.append((stored, judge.judge(stored.item, scope, expected.stock(stored))))
+    judged.sort(key=lambda pair: not (is_vouched(pair[0].verdict) and _is_kept(pair[1])))
+    return judged
 
 
 def _revise(store: Store, rules: Rules, stored: StoredItem, verdict: Verdict, now: datetime) -> None:
@@ -82,11 +90,12 @@ def _reconsider_undecided(
         for stored, verdict in undecided:
             if _is_kept(stored.verdict) and not is_vouched(stored.verdict):
                 work.edit(stored.key, Judged(stored.item, verdict), rules.keys(stored.item))
-        for stored, verdict in undecided:
+        for was, verdict in undecided:
+            stored = work.find(was.item.source, was.item.id) or was  # it may have left its story meanwhile
             found = vouched(settling, stored, Judged(stored.item, verdict))
-            if found is not None and stored.story is None:
+            if found is not None and stored.story != found.story:
                 enter(settling, stored, found)
-            elif (after := found.verdict if found else verdict) != stored.verdict:
+            elif (after := found.verdict if found else verdict) not in (was.verdict, stored.verdict) or not found:
                 revise(settling, stored, Judged(stored.item, after), frozenset())
             if found is not None:
                 kept.add(stored.key)

@@ -66,6 +66,7 @@ def said(settled: Settled) -> str:
             words = "no entries in the feed" if not entries and not settled.new else _count(settled.new, "new item")
             if settled.kept:
                 words += f", {settled.kept} kept"
+            words += _vouched(settled.vouched)
             if settled.told:
                 words += f", {_count(settled.told, 'new story', 'new stories')}"
             if settled.held:
@@ -91,16 +92,20 @@ def result(settled: Settled) -> Result:
     return Result(visit.source.name, type(visit.outcome), said(settled), settled.new, settled.kept, settled.told)
 
 
-def summary(outcomes: Sequence[Result]) -> str:
-    """A refresh in one line."""
+def summary(outcomes: Sequence[Result], vouched: int = 0) -> str:
+    """A refresh in one line; `vouched`: the undecided items, whenever they came, that a story vouches for since."""
     failed = sum(one.outcome is Failed for one in outcomes)
     unchanged = sum(one.outcome is Unchanged for one in outcomes)
     changed = len(outcomes) - failed - unchanged
     new, kept, told = (sum(getattr(one, name) for one in outcomes) for name in ("new", "kept", "told"))
     return (
         f"{_count(len(outcomes), 'source')} visited: {changed} changed, {unchanged} unchanged, {failed} failed; "
-        f"{_count(new, 'new item')}, {kept} kept, {_count(told, 'new story', 'new stories')}"
+        f"{_count(new, 'new item')}, {kept} kept{_vouched(vouched)}, {_count(told, 'new story', 'new stories')}"
     )
+
+
+def _vouched(count: int) -> str:
+    return f", {_count(count, 'undecided one')} vouched for by a story" if count else ""
 
 
 def rejudged(done: Rejudged) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, delete, select, update
 
 from aggregator import rows
 from aggregator.database import Database
-from aggregator.schema import item, parted
+from aggregator.schema import item, parted, unlooked
 
 _AT_ONCE = 1_000  # items in a transaction, so that nobody waits long for it
 _IN_NO_STORY = and_(item.c.story.is_(None), item.c.ruling.is_(None), item.c.seed.is_(False))
@@ -23,6 +23,7 @@ def forget(database: Database, texts_before: datetime | None, items_before: date
         while keys := _some(database, aged):
             with database.writing() as connection:
                 connection.execute(delete(parted).where(parted.c.item.in_(keys)))
+                connection.execute(delete(unlooked).where(unlooked.c.item.in_(keys)))
                 done += connection.execute(delete(item).where(item.c.key.in_(keys), _IN_NO_STORY)).rowcount
     if texts_before is not None:
         aged = select(item.c.key).where(_IN_NO_STORY, item.c.retained, item.c.first_seen < rows.micros(texts_before))

@@ -201,6 +201,16 @@ shelf = Table(
     Column("told", Number, primary_key=True),
     Column("id", Text, primary_key=True),
 )
+# What is looked at again at the end of a refresh (second_look): a row while that has not been done.
+unlooked = Table("unlooked", TABLES, Column("item", Number, primary_key=True))
+# The keys of items that were looked at and left undecided; `at`: when the item was first seen.
+doubt = Table(
+    "doubt",
+    TABLES,
+    Column("key", Number, primary_key=True),
+    Column("at", Number, primary_key=True),
+    Column("item", Number, primary_key=True),
+)
 parted = Table("parted", TABLES, Column("item", Number, primary_key=True), Column("story", Number, primary_key=True))
 subscription = Table(
     "subscription",
@@ -377,6 +387,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE item ADD COLUMN stock TEXT",),
     ("ALTER TABLE rhythm ADD COLUMN fresh_for {number}",),
     ("CREATE INDEX item_unsure ON item (key) WHERE decision = 'undecided'",),
+    (
+        "CREATE TABLE unlooked (item {number} PRIMARY KEY)",
+        "INSERT INTO unlooked SELECT key FROM item WHERE decision = 'undecided' AND ruling IS NULL AND NOT seed",
+        "CREATE TABLE doubt (key {number} NOT NULL, at {number} NOT NULL, item {number} NOT NULL,"
+        " PRIMARY KEY (key, at, item)){clustered}",
+        "CREATE INDEX doubt_at ON doubt (at)",
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -38,7 +38,7 @@ from aggregator.ports import Store, Work
 from aggregator.stories import Folder, story_id
 from aggregator.telling import lead
 from aggregator.topics import BODY_READ
-from aggregator.vouching import Vouched, is_vouched, vouch
+from aggregator.vouching import Vouched, alone, is_vouched, stays, vouch
 from aggregator.words import sentence_hash, sentences
 
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -63,6 +63,11 @@ class Rules:
     folds: bool = True  # False: items are remembered in no story, as where several subjects share what is read
     band: float = 0.0  # log-odds below the threshold that are undecided, and may be vouched for; 0: nothing is
 
+    @property
+    def vouches(self) -> bool:
+        """Whether stories may vouch for what is undecided."""
+        return self.folds and self.band > 0
+
     def keys(self, item: Item) -> frozenset[str]:
         """Under which an item that belongs to the subject is found: by repeats, and by itself under another id."""
         return self.folder.keys(item) | {_entry_key(item)}
@@ -77,6 +82,7 @@ class Settled:
     new: int = 0  # items not seen before
     kept: int = 0  # of them, those that belong to the subject
     told: int = 0  # stories published for the first time
+    vouched: int = 0  # undecided items, whoever brought them, that stories vouch for since; of a visit settled alone
     placed: tuple[int, ...] = ()  # keys of the items that were put in a story
     held: tuple[str, ...] = ()  # ids of stories that wait for the operator from now on
     changed: bool = False  # something that is published may look different now
@@ -186,13 +192,16 @@ def take(settling: Settling, judged: Judged) -> None:
     stored = stored or _reissued(settling, judged.item, keys)
     if stored is not None:
         settling.seen.add(stored.key)
-        if is_vouched(stored.verdict) and (again := vouched(settling, stored, judged)):
+        if is_vouched(stored.verdict) and (again := _stays(settling, stored, judged)):
             judged = replace(judged, verdict=again.verdict)
         revise(settling, stored, judged, keys)
         return
     settling.fresh.append(judged.item)
     if settling.stored is not None:
         settling.stored.add((judged.item.source, judged.item.id))
+    if _may_be_vouched_for(settling, judged):
+        settling.work.look_at(settling.work.add(judged, (), settling.now))
+        return
     if not _is_kept(judged):
         settling.work.add_aside(judged, settling.now)
         return
@@ -239,6 +248,8 @@ def revise(settling: Settling, stored: StoredItem, judged: Judged, keys: frozens
     elif not kept and stored.story is not None:
         settling.work.assign(stored.key, None, None)
         settling.touched.add(stored.story)
+    if stored.ruling is None and _may_be_vouched_for(settling, judged):
+        settling.work.look_at(stored.key)
 
 
 def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None:
@@ -261,16 +272,41 @@ def place(settling: Settling, key: int, item: Item, keys: Iterable[str]) -> None
     work.assign(key, story, evidence)
     settling.touched.add(story)
     settling.placed.append(key)
+    if settling.rules.vouches:
+        work.look_at(key)
 
 
-def vouched(settling: Settling, stored: StoredItem, judged: Judged) -> Vouched | None:
-    """What an undecided item's verdict becomes by the story that it tells, if it tells one; see vouching.vouch."""
+def vouched(
+    settling: Settling, stored: StoredItem, judged: Judged, stories: Collection[str] | None = None
+) -> Vouched | None:
+    """What an undecided item's verdict becomes by the story that it tells, if it tells one; see vouching.vouch.
+
+    `stories`: only these are asked; None: all that it may tell, and first the one that it stands in.
+    """
     rules = settling.rules
-    if not rules.folds or not rules.band or stored.ruling is not None:
+    if not rules.vouches or stored.ruling is not None:
         return None
-    keys, since = rules.keys(judged.item), min(settling.now, stored.first_seen) - rules.window
-    candidates = _candidates(settling, stored.key, keys, since)
-    return vouch(rules.folder, replace(stored, item=judged.item, verdict=judged.verdict), candidates, rules.band)
+    if found := _stays(settling, stored, judged):
+        return found
+    undecided = replace(stored, item=judged.item, verdict=judged.verdict)
+    if stories is not None:
+        parted = settling.work.parted(stored.key)
+        asked = tuple(one for id in sorted(stories) if (one := settling.work.story(id)) and one.id not in parted)
+    else:
+        keys, since = rules.keys(judged.item), min(settling.now, stored.first_seen) - rules.window
+        asked = _candidates(settling, stored.key, keys, since)
+    return vouch(rules.folder, undecided, asked, rules.band)
+
+
+def _stays(settling: Settling, stored: StoredItem, judged: Judged) -> Vouched | None:
+    story = None if stored.story is None or stored.ruling is not None else settling.work.story(stored.story)
+    if story is None or not settling.rules.vouches:
+        return None
+    undecided, edited = (
+        replace(stored, item=judged.item, verdict=judged.verdict),
+        _reads_differently(stored.item, judged.item),
+    )
+    return stays(settling.rules.folder, undecided, story, settling.rules.band, edited=edited)
 
 
 def enter(settling: Settling, stored: StoredItem, vouched: Vouched) -> None:
@@ -278,8 +314,28 @@ def enter(settling: Settling, stored: StoredItem, vouched: Vouched) -> None:
     judged = Judged(stored.item, vouched.verdict)
     settling.work.edit(stored.key, judged, settling.rules.keys(stored.item))
     settling.work.assign(stored.key, vouched.story, vouched.evidence)
-    settling.touched.add(vouched.story)
+    settling.touched |= {vouched.story, stored.story or vouched.story}
     settling.placed.append(stored.key)
+
+
+def _upheld(settling: Settling, story: StoredStory) -> StoredStory:
+    """The story without those whom it vouched for and does no more: who told the same has left it, or tells otherwise.
+
+    They are undecided again, and looked at again.
+    """
+    if story.withholding.withdrawn:
+        return story
+    gone = [one for one in story.members if is_vouched(one.verdict) and one.ruling is None]
+    gone = [one for one in gone if not _stays(settling, one, Judged(one.item, alone(one.verdict)))]
+    for one in gone:
+        settling.work.edit(one.key, Judged(one.item, alone(one.verdict)), ())
+        settling.work.assign(one.key, None, None)
+        settling.work.look_at(one.key)
+    return replace(story, members=tuple(member for member in story.members if member not in gone))
+
+
+def _may_be_vouched_for(settling: Settling, judged: Judged) -> bool:
+    return settling.rules.vouches and judged.verdict.decision is Decision.UNDECIDED
 
 
 def found(settling: Settling, key: int, item: Item) -> str:
@@ -311,7 +367,7 @@ def tell_each(settlings: Sequence[Settling]) -> list[int]:
             if story is None or story.id in looked_at:  # merged into another since
                 continue
             looked_at |= {id, story.id}
-            told[place] += _tell(settling, story)
+            told[place] += _tell(settling, _upheld(settling, story))
     return told
 
 

@@ -66,6 +66,7 @@ from aggregator.schema import (
     story,
     story_name,
     subscription,
+    unlooked,
 )
 from aggregator.search import Query
 from aggregator.soundness import faults
@@ -394,6 +395,10 @@ class SqlStore:
         ruled = select(item.c.key, item.c.ruling).where(item.c.ruling.is_not(None)).order_by(item.c.key)
         with self._database.reading() as connection:
             return {row.key: row.ruling for row in connection.execute(ruled)}
+
+    def has_unlooked(self) -> bool:
+        with self._database.reading() as connection:
+            return connection.execute(select(unlooked.c.item).limit(1)).first() is not None
 
     def undecided(self, limit: int, doubtful: float = 0.0) -> tuple[StoredItem, ...]:
         open = and_(item.c.ruling.is_(None), item.c.seed.is_(False))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from aggregator.model import Decision, Evidence, Joins, Reason, StoredItem, StoredStory, Verdict
+from aggregator.model import MERGED, Decision, Evidence, Joins, Reason, StoredItem, StoredStory, Verdict
 from aggregator.stories import Folder
 from aggregator.topics import as_score
 
@@ -32,6 +32,35 @@ class Vouched:
 def is_vouched(verdict: Verdict) -> bool:
     """Whether an item is kept for the story's sake alone."""
     return any(reason.field == _FIELD for reason in verdict.reasons)
+
+
+def alone(verdict: Verdict) -> Verdict:
+    """What an item comes to without the story that vouches for it."""
+    if not is_vouched(verdict):
+        return verdict
+    reasons = tuple(reason for reason in verdict.reasons if reason.field != _FIELD)
+    score = as_score(sum(reason.weight for reason in reasons))
+    return replace(verdict, decision=Decision.UNDECIDED, score=score, reasons=reasons)
+
+
+def stays(folder: Folder, stored: StoredItem, story: StoredStory, band: float, *, edited: bool) -> Vouched | None:
+    """What an undecided item becomes by the story that it stands in; None: that vouches for it no more.
+
+    It is enough that the item which it was well matched with is there, unless its own text was `edited`; or that the
+    curator put the story together.
+    """
+    witnesses = [member for one in _witnesses([story]) for member in one.members]
+    if not witnesses or stored.evidence is None or stored.verdict.decision is not Decision.UNDECIDED:
+        return None
+    there = stored.evidence.other in {member.item.title for member in witnesses}
+    matched = there and not edited and stored.evidence.strength >= _SURE
+    if matched or any(map(_merged_by_hand, (stored, *witnesses))):
+        return Vouched(_kept(stored.verdict, stored.evidence, band), story.id, stored.evidence)
+    return vouch(folder, stored, [story], band)
+
+
+def _merged_by_hand(stored: StoredItem) -> bool:
+    return stored.evidence is not None and stored.evidence.details == MERGED
 
 
 def vouch(folder: Folder, stored: StoredItem, stories: Iterable[StoredStory], band: float) -> Vouched | None:

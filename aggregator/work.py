@@ -38,6 +38,7 @@ from aggregator.planting import merged_told, seed_judged, seed_told
 from aggregator.schema import (
     change,
     deed,
+    doubt,
     gone,
     history,
     item,
@@ -50,6 +51,7 @@ from aggregator.schema import (
     source,
     story,
     story_name,
+    unlooked,
 )
 
 # Items looked at per key, the newest first, seeds before all. A key that more items share within the window is as
@@ -166,6 +168,22 @@ def _sharing(count: int) -> TextClause:
 
 
 @cache
+def _doubting(count: int) -> TextClause:
+    """Undecided items under any of so many keys, those first that share most, measured as in `_sharing`."""
+    parts = (
+        f"SELECT item, 1.0 / count(*) OVER () AS part FROM (SELECT item FROM doubt WHERE key = :key{n}"  # noqa: S608 (numbers only)
+        f" AND at >= :since ORDER BY at DESC, item DESC LIMIT {PER_KEY}) AS part{n}"
+        for n in range(count)
+    )
+    shared = f"SELECT item, sum(part) AS shared FROM ({' UNION ALL '.join(parts)}) AS hits GROUP BY item"  # noqa: S608
+    return text(
+        f"SELECT item.key FROM item JOIN ({shared}) AS shares ON shares.item = item.key"  # noqa: S608
+        " WHERE item.decision = 'undecided' AND item.ruling IS NULL AND item.story IS NULL"
+        " ORDER BY shares.shared DESC, item.key LIMIT :limit"
+    )
+
+
+@cache
 def _first(stories: int) -> TextClause:
     """The first members of so many stories."""
     parts = (
@@ -184,6 +202,7 @@ class SqlWork:
         self._aside: dict[
             tuple[str, str], dict[str, Any]
         ] = {}  # source and id → row of an item that is not written yet
+        self._unlooked: set[int] = set()  # to be looked at again, and not yet written
         # By key, the items that some were compared with and that have not changed since: the next is compared with
         # many of them again, and each takes 20 µs to read.
         self._compared: dict[int, StoredItem] = {}
@@ -191,6 +210,7 @@ class SqlWork:
     def close(self) -> None:
         """Note which stories have to be published anew, and found by other words; the last act of the transaction."""
         self._write_aside()
+        self._write_unlooked()
         touched = sorted(self._touched)
         if touched:
             mark = (self._connection.execute(LAST_MARK).scalar() or 0) + 1
@@ -377,6 +397,40 @@ class SqlWork:
     def parted(self, key: int) -> frozenset[str]:
         ids = select(story.c.id).join(parted, parted.c.story == story.c.number).where(parted.c.item == key)
         return frozenset(self._connection.execute(ids).scalars())
+
+    def look_at(self, key: int) -> None:
+        self._unlooked.add(key)
+
+    def unlooked(self, limit: int) -> tuple[StoredItem, ...]:
+        self._write_unlooked()
+        found = self._connection.execute(_UNLOOKED.limit(limit))
+        return tuple(rows.stored_of(row) for row in found)
+
+    def looked(self, keys: Iterable[int]) -> None:
+        done = [{"item_": key} for key in keys]
+        if done:
+            self._unlooked.difference_update(one["item_"] for one in done)
+            self._connection.execute(_LOOKED, done)
+
+    def _write_unlooked(self) -> None:
+        if self._unlooked:
+            self._connection.execute(_LOOK_AT, [{"item": key} for key in sorted(self._unlooked)])
+            self._unlooked.clear()
+
+    def doubt(self, stored: StoredItem, keys: Iterable[str]) -> None:
+        at = rows.micros(stored.first_seen)
+        found = [{"key": one, "at": at, "item": stored.key} for one in rows.unpack_keys(rows.pack_keys(keys))]
+        self._connection.execute(_DOUBT, found)
+
+    def doubtful(self, keys: Iterable[str], since: datetime, limit: int) -> tuple[StoredItem, ...]:
+        hashes = rows.unpack_keys(rows.pack_keys(keys))[:AT_ONCE]
+        values = {f"key{n}": one for n, one in enumerate(hashes)} | {"since": rows.micros(since), "limit": limit}
+        found = self._connection.execute(_doubting(len(hashes)), values).scalars().all()
+        read = {row.key: rows.stored_of(row) for row in self._connection.execute(_ITEMS, {"keys": found})}
+        return tuple(read[key] for key in found)
+
+    def doubt_no_more(self, before: datetime) -> None:
+        self._connection.execute(delete(doubt).where(doubt.c.at < rows.micros(before)))
 
     def record(self, visit: Visit, plan: Plan, sentences: Mapping[int, int]) -> None:
         self.record_together([(visit, plan, sentences)])
@@ -573,6 +627,10 @@ _NOTE_CHANGE = text(
     "INSERT INTO change (id, mark) SELECT name, CAST(:mark AS BIGINT) FROM story_name WHERE story = :story"
     " ON CONFLICT (id) DO UPDATE SET mark = excluded.mark"
 )
+_UNLOOKED = _ITEM.join(unlooked, unlooked.c.item == item.c.key).order_by(item.c.story.is_(None), item.c.key)
+_LOOK_AT = text("INSERT INTO unlooked (item) VALUES (:item) ON CONFLICT DO NOTHING")
+_LOOKED = delete(unlooked).where(unlooked.c.item == bindparam("item_"))
+_DOUBT = text("INSERT INTO doubt (key, at, item) VALUES (:key, :at, :item) ON CONFLICT DO NOTHING")
 _INDEX = insert(item_key)
 _UNINDEX = delete(item_key).where(
     item_key.c.key == bindparam("key_"), item_key.c.at == bindparam("at_"), item_key.c.item == bindparam("item_")

@@ -25,7 +25,7 @@ _KINDS: tuple[tuple[type[Any], object], ...] = (
     (Float, 0.5),
     (LargeBinary, b""),
 )
-_FOUND_ANEW = ("aggregator_migration", "item_key", "search", "sqlite_")
+_FOUND_ANEW = ("aggregator_migration", "doubt", "item_key", "search", "sqlite_", "unlooked")
 
 
 def age(url: str, version: int) -> None:

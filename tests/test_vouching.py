@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -10,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from aggregator import app as application
-from aggregator import curator
+from aggregator import curator, report
 from aggregator.config import load
+from aggregator.memory import MemoryStore
 from aggregator.model import Decision, StoredItem
-from aggregator.pipeline import receive
+from aggregator.pipeline import Refresh, receive
 from aggregator.reconsider import Expected, Rejudged, reconsider
+from aggregator.store import SqlStore
 from aggregator.topics import as_score
 from tests.world import DAY, HOUR, World, rss
 
@@ -57,10 +61,13 @@ OTHER = entry(4, "North Korean cheese imports fall by a fifth")
 NEWS = entry(5, "Escapee elected to the council of Busan")
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
+@pytest.fixture(params=["memory", "sqlite"])
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     (tmp_path / "pack.toml").write_text(PACK, encoding="utf-8")
-    return World(tmp_path, "a", "b", "c", settings=SETTINGS)
+    store = MemoryStore() if request.param == "memory" else SqlStore(f"sqlite:///{tmp_path / 'a.db'}")
+    yield World(tmp_path, "a", "b", "c", store=store, settings=SETTINGS)
+    assert not store.check()
+    store.close()
 
 
 def bring(world: World, *brought: Mapping[str, str] | None) -> None:
@@ -188,6 +195,174 @@ def test_what_new_rules_leave_undecided_is_vouched_for(world: World) -> None:
     bring(world, PLAIN, clear)
     assert reconsidered(world, PACK) == Rejudged(0, 0)
     assert members(world) == [links(PLAIN, clear)]
+
+
+def test_it_goes_when_who_vouched_for_it_is_dropped(world: World) -> None:
+    """It is undecided again, by its own score; and comes back once another tells the same."""
+    bring(world, VAGUE)
+    before = item(world, VAGUE).verdict
+    bring(world, PLAIN)
+    curator.drop(world.store, world.rules, PLAIN["link"], world.clock.now())
+    world.app.publish()
+    assert (members(world), item(world, VAGUE).verdict, item(world, VAGUE).story) == ([], before, None)
+    curator.take_back(world.store, world.rules, PLAIN["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == [links(PLAIN, VAGUE)]
+
+
+def test_it_goes_when_who_vouched_for_it_tells_something_else(world: World) -> None:
+    """The story of the other stays, under its id."""
+    bring(world, PLAIN, VAGUE)
+    (before,) = world.told()
+    bring(world, PLAIN | {"title": "Defector opens a noodle shop in Berlin, and a second in Paris"})
+    assert members(world) == [links(PLAIN)]
+    assert list(world.told()) == [before]
+    assert item(world, VAGUE).verdict.decision is Decision.UNDECIDED
+
+
+def test_it_goes_when_who_vouched_for_it_is_split_off(world: World) -> None:
+    """Nor does it follow: the curator said that they are two stories."""
+    bring(world, PLAIN, VAGUE)
+    curator.split(world.store, world.rules, PLAIN["link"], world.clock.now())
+    bring(world, None, VAGUE | {"description": "It was night."})
+    assert members(world) == [links(PLAIN)]
+    assert item(world, VAGUE).decision is Decision.UNDECIDED
+
+
+def test_one_that_is_split_off_is_kept_by_the_curators_word(world: World) -> None:
+    """As a story of its own, with no word of the other; changed rules and later refreshes leave it there."""
+    bring(world, PLAIN, VAGUE)
+    curator.split(world.store, world.rules, VAGUE["link"], world.clock.now())
+    bring(world, VAGUER)
+    stored = item(world, VAGUE)
+    assert (stored.ruling, stored.verdict.decision) == ("keep", Decision.UNDECIDED)
+    assert links(PLAIN) in members(world) or links(PLAIN, VAGUER) in members(world)
+    assert item(world, VAGUE).story != item(world, PLAIN).story
+    reconsidered(world, PACK + "# a word\n")
+    assert item(world, VAGUE).story not in (None, item(world, PLAIN).story)
+    curator.take_back(world.store, world.rules, VAGUE["link"], world.clock.now())
+    assert item(world, VAGUE).story != item(world, PLAIN).story
+
+
+def test_kept_by_the_curator_it_needs_nobody(world: World) -> None:
+    """It stays when the other is dropped; and goes when the word is taken back, for it begins no story."""
+    bring(world, PLAIN, VAGUE)
+    curator.keep(world.store, world.rules, VAGUE["link"], world.clock.now())
+    curator.drop(world.store, world.rules, PLAIN["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == [links(VAGUE)]
+    curator.take_back(world.store, world.rules, VAGUE["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == []
+    assert item(world, VAGUE).decision is Decision.UNDECIDED
+
+
+def test_a_word_taken_back_begins_no_story(world: World) -> None:
+    """What was dropped after it was vouched for, and nobody vouches for any more, is undecided."""
+    bring(world, PLAIN, VAGUE)
+    for one in (VAGUE, PLAIN):
+        curator.drop(world.store, world.rules, one["link"], world.clock.now())
+    curator.take_back(world.store, world.rules, VAGUE["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == []
+    curator.take_back(world.store, world.rules, PLAIN["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == [links(PLAIN, VAGUE)]
+
+
+def test_what_the_curator_keeps_vouches_at_once(world: World) -> None:
+    """For what came in before, without a refresh."""
+    bring(world, VAGUE, VAGUER)
+    curator.keep(world.store, world.rules, VAGUE["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == [links(VAGUE, VAGUER)]
+
+
+def test_what_the_curator_merged_stays_merged(world: World) -> None:
+    """The hand that put them together vouches for it, as long as anything else is left in the story."""
+    bring(world, PLAIN, VAGUE, NEWS)
+    curator.merge(world.store, world.rules, NEWS["link"], VAGUE["link"], world.clock.now())
+    curator.drop(world.store, world.rules, PLAIN["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == [links(NEWS, VAGUE)]
+    curator.drop(world.store, world.rules, NEWS["link"], world.clock.now())
+    world.app.publish()
+    assert members(world) == []
+
+
+def test_a_new_text_moves_it_to_the_story_that_it_tells_now(world: World) -> None:
+    bring(world, PLAIN, VAGUE, NEWS)
+    bring(world, None, VAGUE | {"title": "North Korean elected to the council of Busan"})
+    assert sorted(members(world), key=len) == [links(PLAIN), links(NEWS, VAGUE)]
+    assert item(world, VAGUE).verdict.reasons[0].text == NEWS["title"]
+
+
+def test_what_speaks_for_itself_under_new_rules_keeps_the_story(world: World) -> None:
+    """Its id stays, though the one that had vouched for it leaves."""
+    fugitive = VAGUE | {"title": "Fugitive North Korean soldier who swam to Gyodong island asks for asylum"}
+    bring(world, PLAIN, fugitive)
+    (before,) = world.told()
+    assert item(world, fugitive).verdict.reasons[0].field == "story"
+    other = PACK.replace('"defector*; escapee*"', '"fugitive*; escapee*"\n[concepts.against]\nen = "defector*"')
+    other += '[[rules]]\nname = "against"\nall = ["against"]\nweight = -4.0\n'
+    assert reconsidered(world, other) == Rejudged(0, 1)
+    assert members(world) == [links(fugitive)]
+    assert list(world.told()) == [before]
+
+
+def test_a_process_that_dies_before_it_looks_again_leaves_it_to_the_next(tmp_path: Path) -> None:
+    """Which looks once, though nothing new comes."""
+    (tmp_path / "pack.toml").write_text(PACK, encoding="utf-8")
+    address = f"sqlite:///{tmp_path / 'a.db'}"
+    if (child := os.fork()) == 0:
+        world = World(tmp_path, "a", "b", "c", store=SqlStore(address), settings=SETTINGS)
+        for name, one in zip("abc", (PLAIN, VAGUE, OTHER), strict=True):
+            world.put(rss(one), name)
+        for count, _ in enumerate(world.app.refresh(everything=True), 1):
+            if count == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    world = World(tmp_path, "a", "b", "c", store=SqlStore(address), settings=SETTINGS)
+    assert item(world, VAGUE).story is None
+    refresh = Refresh(world.app.refresh())
+    assert list(refresh) == []
+    world.app.publish()
+    assert (refresh.vouched, members(world)) == (1, [links(PLAIN, VAGUE)])
+    assert not world.store.has_unlooked()
+    world.store.close()
+
+
+def test_however_many_are_undecided_each_is_looked_at(world: World) -> None:
+    """On a first load, and when the story comes later."""
+    many = [entry(100 + n, f"North Korean cheese number {n} falls by {n} cents") for n in range(250)]
+    world.put(rss(VAGUE, *many), "a")
+    world.put(rss(VAGUER, *(one | {"guid": f"b{one['guid']}", "link": f"{one['link']}b"} for one in many)), "b")
+    world.put(rss(), "c")
+    world.go()
+    bring(world, None, None, PLAIN)
+    assert members(world) == [links(PLAIN, VAGUE, VAGUER)]
+
+
+def test_a_refresh_counts_what_stories_vouch_for(world: World) -> None:
+    """By itself: those are undecided, whenever they came."""
+    for name, one in zip("abc", (PLAIN, VAGUE, None), strict=True):
+        world.put(rss(*([one] if one else [])), name)
+    refresh = Refresh(world.app.refresh(everything=True))
+    outcomes = [report.result(settled) for settled in refresh]
+    said = report.summary(outcomes, refresh.vouched)
+    assert said.endswith("2 new items, 1 kept, 1 undecided one vouched for by a story, 1 new story")
+
+
+def test_what_a_hub_delivers_changes_what_is_published(world: World) -> None:
+    """It counts as changed, so that it is published at once, and its line says why."""
+    bring(world, PLAIN)
+    (task,) = (one for one in world.store.claim(world.clock.now(), HOUR, everything=True) if "b." in one.source.url)
+    visit = receive(world.app.collector, task, rss(VAGUE).encode(), None)
+    assert visit is not None
+    settled = world.app.settle(visit, task.rhythm)
+    assert settled.changed
+    assert report.said(settled) == "1 new item, 1 undecided one vouched for by a story"
 
 
 def reconsidered(world: World, pack: str) -> Rejudged:
