@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,7 @@ def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
         assert process.wait(60) == 0
     asked = {request.path for request in site.requests}
     assert len(asked) < 40
+    assert not claimed(tmp_path)
     site.takes = 0
     done = aggregator(tmp_path, "run", "--once")
     assert done.returncode == 0, done.stderr
@@ -118,6 +121,12 @@ def test_a_stop_loses_no_visit(tmp_path: Path, site: Site) -> None:
     assert sorted(paths) == sorted(set(paths))
     assert len(paths) == 40
     assert sum(len(story["_story"]["members"]) for story in feed(tmp_path)) == 40
+
+
+def claimed(folder: Path) -> list[str]:
+    """The sources that are, by the store alone: who reads it on another machine cannot know that a process ended."""
+    with closing(sqlite3.connect(folder / "aggregator.db")) as store:
+        return [url for (url,) in store.execute("SELECT url FROM rhythm WHERE leased_until IS NOT NULL")]
 
 
 def test_a_single_run_that_is_stopped_gives_back_what_it_did_not_visit(tmp_path: Path, site: Site) -> None:
@@ -130,6 +139,7 @@ def test_a_single_run_that_is_stopped_gives_back_what_it_did_not_visit(tmp_path:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
     assert len(site.requests) < 12
+    assert not claimed(tmp_path)
     configure(tmp_path, addresses)
     assert aggregator(tmp_path, "run", "--once").returncode == 0
     assert sorted(request.path for request in site.requests) == sorted(f"/{n}" for n in range(12))
