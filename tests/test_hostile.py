@@ -15,12 +15,12 @@ import pytest
 from aggregator import curator
 from aggregator.daemon import Rounds
 from aggregator.engine import Inline
-from aggregator.errors import PublishError
+from aggregator.errors import PublishError, StoreError
 from aggregator.memory import MemoryStore, MemoryWork
 from aggregator.model import Changed, Failed, Judged, Known, Source
 from aggregator.ports import Run
 from aggregator.publish import MemoryPublisher
-from tests.world import DAY, NOW, World, address, atom, rss
+from tests.world import DAY, HOUR, NOW, World, address, atom, rss
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -220,6 +220,37 @@ def test_what_cannot_be_stored_costs_its_own_visit(tmp_path: Path) -> None:
     world.go()
     assert [task.known for task in world.asked if task.source.name == "A"] == [Known(), Known()]
     assert list(world.told().values()) == [OTHER]
+
+
+def test_what_a_locked_store_refuses_is_stored_by_the_next_round(tmp_path: Path) -> None:
+    """Nobody is asked twice, and no source is told to have failed."""
+    store = Locked()
+    world = World(tmp_path, "a", "b", store=store)
+    world.put(rss(ENTRY))
+    world.put(rss(ENTRY | {"title": OTHER, "link": "https://b.example/n/1"}), "b")
+    visits = world.app.visits()
+    store.locked = True
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            list(world.app.refresh(visits, limit=10, patience=HOUR))
+        world.clock.advance(timedelta(minutes=1))
+    store.locked = False
+    settled = list(world.app.refresh(visits, limit=10, patience=HOUR))
+    assert [type(one.visit.outcome) for one in settled] == [Changed, Changed]
+    assert [task.source.name for task in world.asked] == ["A", "B"]
+
+
+class Locked(MemoryStore):
+    """A store in which nothing can be written for a while."""
+
+    locked = False
+
+    @contextmanager
+    def begin(self, *, alone: bool = True) -> Iterator[MemoryWork]:
+        if self.locked:
+            raise StoreError("the database is locked")
+        with super().begin(alone=alone) as work:
+            yield work
 
 
 class AllAtOnce(Inline):

@@ -542,6 +542,21 @@ def test_a_host_that_hangs_takes_no_places_of_others(tmp_path: Path, guests: Exi
     assert len(lab.requests) == 102
 
 
+def test_a_visit_that_outlasts_its_lease_is_made_once(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
+    """While it hangs the lease is renewed, so that no other process makes it."""
+    hanging = Hanging()
+    guest = Guest(tmp_path, lab, News=lab.route("/feed", hanging))
+    guests.callback(guest.close)
+    guests.callback(hanging.answered.set)
+    visits = guest.app.visits()
+    for _ in range(4):
+        assert not list(guest.app.refresh(visits, limit=AT_ONCE, patience=SECOND / 10))
+        guest.clock.advance(10 * MINUTE)
+        assert guest.app.store.claim(guest.clock.now(), HOUR) == ()
+    hanging.answered.set()
+    assert len(list(guest.app.refresh(visits))) == len(lab.requests) == 1
+
+
 def test_hosts_are_spared_over_rounds_that_overlap(tmp_path: Path, lab: Lab, guests: ExitStack) -> None:
     """Of eight feeds of one host two are asked at once, though each round begins before the last one's visits end."""
     waiting = AtOnce(replace(document(), delay=0.2))
