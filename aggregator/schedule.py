@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from aggregator.errors import AggregatorError
+
 if TYPE_CHECKING:
     from apscheduler.events import JobEvent
 
@@ -24,7 +26,7 @@ def ringing(called: str, work: Callable[[], object], every: timedelta) -> Iterat
     from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED
     from apscheduler.schedulers.background import BackgroundScheduler
 
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # the listener below says it in our words
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # the listener below says it in our words
     scheduler = BackgroundScheduler(
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
@@ -42,4 +44,6 @@ def _complain(event: JobEvent) -> None:
     if error is None:
         log.error("a %s was missed; the next one makes up for it", event.job_id)
     else:
-        log.error("a %s failed and will be tried again: %s: %s", event.job_id, type(error).__name__, error)
+        fault = None if isinstance(error, AggregatorError) else error  # where it came from matters to who mends it
+        said = type(error).__name__
+        log.error("a %s failed and will be tried again: %s: %s", event.job_id, said, error, exc_info=fault)
