@@ -1,4 +1,7 @@
-"""The whole journey in one place: refresh, collect, settle; `press` publishes what it brought."""
+"""The whole journey in one place: refresh, collect, settle; `press` publishes what it brought.
+
+A little longer than a module should be, so that it is read in one place.
+"""
 
 from __future__ import annotations
 
