@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aggregator.errors import ConfigError
-from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Rhythm, Source, Visit
+from aggregator.model import Changed, Decision, FeedHead, Item, Judged, Reason, Rhythm, Source, Verdict, Visit
 from aggregator.normalise import parse_time, plain_text, publishable_link
 from aggregator.ports import Store
 from aggregator.regroup import regroup
 from aggregator.second_look import look_again
 from aggregator.settle import Rules, settle
 from aggregator.topics import Judge
+from aggregator.vouching import is_vouched
 
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)  # where an item without a date stands
 
@@ -135,10 +136,11 @@ def turned(path: Path, judge: Judge, scopes: Mapping[str, str]) -> tuple[int, tu
     """How many items a JSON Lines file holds, and those that change side under the judge's rules.
 
     A line is a labelled item (its side is its label) or one that `aggregator export` wrote (its side is the verdict of
-    that time; what the curator ruled is left out, for no rule changes it). `scopes`: source url → scope. ConfigError
+    that time; what the curator ruled is left out, for no rule changes it). What a story vouched for stays as long as
+    another item of it does. `scopes`: source url → scope. ConfigError
     names a line that is neither.
     """
-    sides, problems = [], []
+    sides, problems = list[_Side | None](), list[str]()
     for number, line in _lines(path):
         try:
             sides.append(_side(json.loads(line)))
@@ -146,19 +148,40 @@ def turned(path: Path, judge: Judge, scopes: Mapping[str, str]) -> tuple[int, tu
             problems.append(f"{path}, line {number}: neither a labelled item nor a line of `aggregator export`")
     if problems:
         raise ConfigError(*problems)
+    judged = [
+        (side, judge.judge(side.item, scopes.get(side.item.source, "general"), frozenset())) for side in sides if side
+    ]
+    leaving = _stories(side for side, verdict in judged if verdict.decision is not Decision.KEPT)
+    witnessed = _stories(side for side, verdict in judged if verdict.decision is Decision.KEPT)
     found = []
-    for item, was_kept in (side for side in sides if side):
-        verdict = judge.judge(item, scopes.get(item.source, "general"), frozenset())
+    for side, verdict in judged:
         kept = verdict.decision is Decision.KEPT
-        if kept != was_kept:
-            found.append(Turned(item.title, item.language, kept, verdict.score))
+        if side.vouched and verdict.decision is Decision.UNDECIDED:
+            kept = side.story in witnessed or side.story not in leaving
+        if kept != side.kept:
+            found.append(Turned(side.item.title, side.item.language, kept, verdict.score))
     return len(sides), tuple(found)
 
 
-def _side(line: dict[str, Any]) -> tuple[Item, bool] | None:
+def _stories(sides: Iterable[_Side]) -> set[str | None]:
+    """Those in which one stands that was kept for its own sake."""
+    return {side.story for side in sides if side.kept and not side.vouched}
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """An item, and on which side it was."""
+
+    item: Item
+    kept: bool
+    vouched: bool = False  # a story vouched for it
+    story: str | None = None
+
+
+def _side(line: dict[str, Any]) -> _Side | None:
     if "item" not in line:
         labelled = Labelled.model_validate(line)
-        return _item(labelled), labelled.relevant
+        return _Side(_item(labelled), labelled.relevant)
     if line["ruling"]:
         return None
     told = line["item"]
@@ -172,7 +195,10 @@ def _side(line: dict[str, Any]) -> tuple[Item, bool] | None:
         language=told["language"],
         categories=tuple(told["categories"]),
     )
-    return item, line["verdict"]["decision"] == Decision.KEPT
+    told = line["verdict"]
+    reasons = tuple(Reason(**reason) for reason in told["reasons"])
+    vouched = is_vouched(Verdict(Decision(told["decision"]), told["score"], reasons, told["rules"]))
+    return _Side(item, told["decision"] == Decision.KEPT, vouched, line["story"])
 
 
 def score(labelled: Sequence[Labelled], predictions: Sequence[Prediction]) -> Evaluation:

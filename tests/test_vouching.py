@@ -14,6 +14,7 @@ import pytest
 from aggregator import app as application
 from aggregator import curator, report
 from aggregator.config import load
+from aggregator.evaluate import turned
 from aggregator.memory import MemoryStore
 from aggregator.model import Decision, StoredItem
 from aggregator.pipeline import Refresh, receive
@@ -363,6 +364,18 @@ def test_what_a_hub_delivers_changes_what_is_published(world: World) -> None:
     settled = world.app.settle(visit, task.rhythm)
     assert settled.changed
     assert report.said(settled) == "1 new item, 1 undecided one vouched for by a story"
+
+
+def test_what_would_change_side_goes_by_who_vouches(world: World, tmp_path: Path) -> None:
+    """Nothing by the same rules; with rules that leave the other undecided, both."""
+    bring(world, PLAIN, VAGUE, OTHER)
+    export = tmp_path / "items.jsonl"
+    export.write_text("".join(f"{report.as_json_line(one)}\n" for one in world.store.retained()), encoding="utf-8")
+    assert turned(export, world.app.collector.judge, {}) == (3, ())
+    reconsidered(world, PACK.replace('"defector*; escapee*"', '"escapee*"'))
+    _, changed = turned(export, world.app.collector.judge, {})
+    assert {one.title for one in changed} == {PLAIN["title"], VAGUE["title"]}
+    assert not any(one.kept for one in changed)
 
 
 def reconsidered(world: World, pack: str) -> Rejudged:
