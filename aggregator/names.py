@@ -60,7 +60,7 @@ _FOLDS = tuple(
         (r"(.)\1+", r"\1"),
     )
 )
-_CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+[ -][А-ЯЁ][а-яё]*(?:[ -][А-ЯЁа-яё][а-яё]*)?")
+_CYRILLIC_RUN = re.compile(r"[А-ЯЁ][а-яё]+[ -][А-ЯЁ][а-яё]*(?: [А-ЯЁ][а-яё]*|-[А-ЯЁа-яё][а-яё]*)?")
 _UNDOTTED = re.compile("е(?=[кнмпл])")  # Russian leaves the dots of "ё" away; at a syllable's end "е" is one
 _KANA_RUN = re.compile(r"([ァ-ヶー]{1,3})[・=＝ ]([ァ-ヶー]{2,7})")
 _HAN_KANA_RUN = re.compile(
@@ -94,7 +94,7 @@ class _Tables:
     """What lexicon/names.toml says."""
 
     words: frozenset[str]  # in Hangul and in Han, that are spelled like a name
-    places: frozenset[str]  # and others in Latin letters that often stand before a surname
+    places: frozenset[str]  # and others in Latin letters that often stand beside a surname
     given: frozenset[str]  # syllables of given names
     rulers: tuple[str, ...]  # how their skeletons begin
     hangul: frozenset[str]  # surnames, by script
@@ -191,7 +191,7 @@ def _latin_at(words: list[str], i: int) -> Iterator[tuple[str, str]]:
     low, surnames = [word.lower() for word in words[i : i + 3]], _tables().latin
     if low[0] in surnames and len(low) == 3 and _ONE.match(low[1]) and _ONE.match(low[2]):
         yield _join(_fold(low[0]), _fold(low[1]) + _fold(low[2])), " ".join(words[i : i + 3])
-    if low[0] in surnames and _GIVEN.match(low[1]) and len(low[1]) > 4:
+    if low[0] in surnames and _GIVEN.match(low[1]) and len(low[1]) > 4 and low[1] not in _tables().places:
         yield _join(_fold(low[0]), _fold_given(low[1])), " ".join(words[i : i + 2])
     if low[1] in surnames and _GIVEN.match(low[0]) and len(low[0]) > 4 and low[0] not in _tables().places:
         yield _join(_fold(low[1]), _fold_given(low[0])), " ".join(words[i : i + 2])

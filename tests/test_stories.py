@@ -274,6 +274,7 @@ def test_a_folder_survives_pickling() -> None:
         ("Hwang Jang-yop", "Hwang Chang-yŏp", "황장엽", "Хван Чжан Ёп", "Хван Чан Ёпа", "黄長燁", "黄長ヨプ"),
         ("Choe Myong Bok", "최명복", "Чхве Мен Бок", "Чхве Мён Бока"),
         ("Lee Je-hoon", "이제훈", "李帝勳"),
+        ("Kim Kum-sun", "Ким Кымсун", "Ким Кымсун и её мать"),
         ("Jo Song Gil", "Cho Song-gil", "조성길", "チョ・ソンギル", "趙成吉", "جو سونغ غيل", "โช ซองกิล"),
     ],
 )
@@ -293,6 +294,7 @@ def test_a_name_is_one_in_every_script(spellings: Sequence[str]) -> None:
         "他在韩国首尔会见",
         "大韓民国",
         "Pyongyang Kim",
+        "Im Norden geboren",
         "Киеве на съемках",
         "金メダルと韓国ドラマ",
     ],
